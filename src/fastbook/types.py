@@ -1,0 +1,349 @@
+"""Values that cross a layer. Frozen; fixed-point integers for prices and quantities.
+
+A price `px` stands for ``px / 10**price_scale`` quote units and a quantity `qty` for
+``qty / 10**qty_scale``; the scales belong to the `Instrument`. Money (fees, P&L, balances)
+is `decimal.Decimal`, exact. Floats appear in statistics only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Side(IntEnum):
+    """Of an order or a trade (the taker's). The value is the sign of the position change."""
+
+    BUY = 1
+    SELL = -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+    @property
+    def wire(self) -> str:
+        return "Buy" if self is Side.BUY else "Sell"
+
+
+class Category(StrEnum):
+    LINEAR = "linear"
+    SPOT = "spot"
+    INVERSE = "inverse"
+
+
+class OrderType(StrEnum):
+    LIMIT = "Limit"
+    MARKET = "Market"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    POST_ONLY = "PostOnly"
+
+
+class OrderState(Enum):
+    """Where an order is, as far as we can prove. `UNKNOWN` is a state, not an error."""
+
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    NEW = "new"
+    PARTIAL = "partial"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    NEVER_ACCEPTED = "never_accepted"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in _OPEN_STATES
+
+
+_OPEN_STATES = frozenset({OrderState.SENT, OrderState.UNKNOWN, OrderState.NEW, OrderState.PARTIAL})
+
+
+class TradingState(Enum):
+    """What may leave: everything, only what lowers risk, or only cancels."""
+
+    ACTIVE = "active"
+    RECONCILING = "reconciling"  # after start or a private gap; behaves as REDUCE_ONLY
+    REDUCE_ONLY = "reduce_only"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """One tradable symbol with its grid and limits, all in fixed-point integers.
+
+    `price_scale` and `qty_scale` are decimal digits. `tick` and `lot` are the steps of
+    price and quantity at those scales; every order price is a multiple of `tick`, every
+    quantity a multiple of `lot`.
+    """
+
+    index: int
+    category: Category
+    symbol: str
+    base: str
+    quote: str
+    settle: str
+    price_scale: int
+    qty_scale: int
+    tick: int
+    lot: int
+    qty_min: int
+    qty_max: int
+    qty_max_market: int
+    notional_min: Decimal
+    leverage_max: Decimal = Decimal(1)
+    trading: bool = True
+
+    def px_decimal(self, px: int) -> Decimal:
+        return Decimal(px).scaleb(-self.price_scale)
+
+    def qty_decimal(self, qty: int) -> Decimal:
+        return Decimal(qty).scaleb(-self.qty_scale)
+
+    def notional(self, px: int, qty: int) -> Decimal:
+        """Exact value in quote units of `qty` at `px` (linear and spot)."""
+        return Decimal(px * qty).scaleb(-self.price_scale - self.qty_scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One public trade."""
+
+    instrument: int
+    side: Side
+    px: int
+    qty: int
+    ts_ms: int
+    trade_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderIntent:
+    """What a strategy wants. Not an order: nothing leaves without `Approved`.
+
+    `qty` 0 asks the sizer to choose it. `px` is the limit price; a market order carries
+    the worst price it may trade at. `book_u` and `book_ts_ms` name the book it was decided on.
+    """
+
+    instrument: int
+    side: Side
+    px: int
+    qty: int = 0
+    order_type: OrderType = OrderType.LIMIT
+    tif: TimeInForce = TimeInForce.IOC
+    reduce_only: bool = False
+    strategy: str
+    reason: str
+    confidence: float = 1.0
+    book_u: int = 0
+    book_ts_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Approved(Generic[T]):
+    """Made by RiskGate and by nothing else."""
+
+    item: T
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Generic[T]):
+    """A decision, not an error: which rule said no, with its numbers."""
+
+    item: T
+    rule: str
+    detail: str
+
+
+# Commands: engine -> gateway. The engine returns them; it never sends.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    client_id: str
+    instrument: int
+    side: Side
+    px: int
+    qty: int
+    order_type: OrderType
+    tif: TimeInForce
+    reduce_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendOrder:
+    client_id: str
+    instrument: int
+    px: int | None = None
+    qty: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    client_id: str
+    instrument: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAll:
+    """Cancel every order of the account in the engine's category."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOrder:
+    """Ask what became of an order whose outcome is unknown."""
+
+    client_id: str
+    instrument: int
+
+
+Command = PlaceOrder | AmendOrder | CancelOrder | CancelAll | QueryOrder
+
+
+# Events: gateway and private stream -> engine.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAccepted:
+    """The gateway took the request. Not proof that the order rests or traded."""
+
+    client_id: str
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRejected:
+    """A definite no to a create: proof that it is not and will not be on the book."""
+
+    client_id: str
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUnknown:
+    """We could not learn what became of a create: time-out, cut, 5xx, ambiguous code."""
+
+    client_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAbsent:
+    """Every place to look answered, and none of them knows the id. Evidence, not yet proof."""
+
+    client_id: str
+    venue_time_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRejected:
+    """A cancel or amend was refused; says nothing about the order itself."""
+
+    client_id: str
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUpdate:
+    """One row of the private order stream, or of a query."""
+
+    client_id: str
+    order_id: str
+    instrument: int
+    status: str  # the venue's word: New, PartiallyFilled, Filled, Cancelled, Rejected, ...
+    px: int
+    qty: int
+    cum_qty: int
+    reject_reason: str
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One fill, or a cash flow such as funding (`exec_type`). `fee` > 0 is a cost."""
+
+    exec_id: str
+    client_id: str
+    order_id: str
+    instrument: int
+    side: Side
+    px: int
+    qty: int
+    fee: Decimal
+    fee_coin: str
+    is_maker: bool
+    exec_type: str
+    ts_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionSnapshot:
+    """The venue's view of one position. `qty` is signed."""
+
+    instrument: int
+    qty: int
+    entry_px: Decimal
+    realized_pnl: Decimal
+    seq: int
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletSnapshot:
+    """The venue's view of one coin."""
+
+    coin: str
+    balance: Decimal
+    equity: Decimal
+
+
+OrderEvent = (
+    OrderAccepted
+    | OrderRejected
+    | OrderUnknown
+    | OrderAbsent
+    | CancelRejected
+    | OrderUpdate
+    | Execution
+    | PositionSnapshot
+    | WalletSnapshot
+)
+
+
+class ControlKind(Enum):
+    PAUSE = "pause"  # no new risk
+    RESUME = "resume"
+    CANCEL_ALL = "cancel_all"
+    FLATTEN = "flatten"
+    KILL = "kill"  # HALTED, cancel everything
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """An operator's word, through the same front door as everything else."""
+
+    kind: ControlKind
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One numbered line of the journal: an input or a decision."""
+
+    seq: int
+    recv_ns: int
+    kind: str
+    value: Any  # Any: every input and decision type of the engine passes through here
