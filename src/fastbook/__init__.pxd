@@ -1,0 +1,1 @@
+from fastbook.core.book cimport Book, BookSide

@@ -1,32 +1,63 @@
-"""The order book for Cython users: a struct, free functions, then a thin class that owns the memory."""
+"""The order book for Cython users: structs, free functions, then a class that owns the memory."""
 
 from libc.stdint cimport int64_t
 
 
-cdef enum:
+cdef enum:  # BookState
     STATE_NO_BOOK = 0
     STATE_UNSYNCED = 1
     STATE_SYNCING = 2
     STATE_SYNCED = 3
     STATE_STALE = 4
 
+cdef enum:  # ApplyStatus
+    APPLY_APPLIED = 0
+    APPLY_SNAPSHOT = 1
+    APPLY_STALE = 2
+    APPLY_GAP = 3
+    APPLY_TRADE = 4
+    APPLY_OTHER = 5
+    APPLY_MALFORMED = 6
 
-cdef enum:
+cdef enum:  # SequencePolicy
+    POLICY_CONTIGUOUS = 0
+    POLICY_SNAPSHOT_ONLY = 1
+
+cdef enum:  # what side_set did
     SET_CHANGED = 0     # inserted, modified or deleted
-    SET_ABSENT = 1      # a delete of a level that is not held
+    SET_ABSENT = 1      # a delete of a level that is not held: nothing done
     SET_DROPPED = 2     # full: the worst level, or this one, was let go
+
+
+cdef struct Level:
+    int64_t px
+    int64_t qty         # 0 deletes
+
+
+cdef struct Update:
+    # One whole book message. The arrays are borrowed for the call.
+    const Level* bids
+    Py_ssize_t n_bids
+    const Level* asks
+    Py_ssize_t n_asks
+    int64_t u
+    int64_t seq
+    int64_t ts_ms
+    int64_t cts_ms
+    int64_t recv_ns
+    bint snapshot
 
 
 cdef struct BookSide:
     # Level i (0 = best) is at slot head + i. Free slots at both ends, so that an insert moves
     # the shorter half: near the touch and at the far edge cost the same.
-    int64_t* px         # price, best first; fixed-point
-    int64_t* qty        # quantity at px[i]; fixed-point, never 0
-    Py_ssize_t head     # slot of the best level
-    Py_ssize_t len      # levels held
-    Py_ssize_t capacity # most levels held: topic depth plus slack
-    Py_ssize_t slots    # slots allocated
-    int64_t sign        # +1: asks, ascending; -1: bids, descending
+    int64_t* px             # price, best first; fixed-point
+    int64_t* qty            # quantity at px[i]; fixed-point, never 0
+    Py_ssize_t head         # slot of the best level
+    Py_ssize_t len          # levels held
+    Py_ssize_t capacity     # most levels held: topic depth plus slack
+    Py_ssize_t slots        # slots allocated
+    int64_t sign            # +1: asks, ascending; -1: bids, descending
 
 
 # Whatever stands behind BookSide, these are how others use it.
@@ -42,28 +73,41 @@ cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil
 
 
 cdef class Book:
-    cdef BookSide bids
-    cdef BookSide asks
+    cdef BookSide bid_side
+    cdef BookSide ask_side
     cdef int state_             # one of STATE_*
+    cdef int policy_            # one of POLICY_*
+    cdef bint based             # a snapshot is held and no update since was lost
     cdef double px_unit         # 10 ** price_scale: float price = px / px_unit
     cdef double qty_unit
     cdef readonly Py_ssize_t depth
     cdef readonly int price_scale
     cdef readonly int qty_scale
-    cdef readonly int index     # caller's number for the book, -1 when none was given
+    cdef readonly int index         # the caller's number for this book, -1 when none was given
     cdef readonly str symbol
     cdef readonly str topic
     cdef readonly int64_t u         # last update id, 0 before the first
     cdef readonly int64_t seq
-    cdef readonly int64_t ts_ms     # venue push time of the last frame
-    cdef readonly int64_t cts_ms    # venue matching time of the last frame, 0 when not sent
-    cdef readonly int64_t recv_ns   # our receive time of the last frame
-    # Anomalies, counted and tolerated:
-    cdef readonly int64_t absent_deletes
-    cdef readonly int64_t dropped_levels
-    cdef readonly int64_t over_depth    # whole frames after which a side held more than `depth`
+    cdef readonly int64_t ts_ms     # venue push time of the last frame, 0 when not known
+    cdef readonly int64_t cts_ms    # venue matching time of the last frame, 0 when not known
+    cdef readonly int64_t recv_ns   # our receive time of the last frame, 0 when not given
+    # Counted:
+    cdef readonly int64_t gaps              # times an update was lost, or a book came out crossed
+    cdef readonly int64_t crossed_frames
+    cdef readonly int64_t policy_breaches   # a delta where only snapshots are promised, ...
+    cdef readonly int64_t absent_deletes    # tolerated: a delete of a level that is not held
+    cdef readonly int64_t dropped_levels    # tolerated: more levels than capacity
+    cdef readonly int64_t over_depth        # tolerated: whole frames that left more than `depth`
 
+    # Sequence rules, levels, crossing check and state, in this order. Returns APPLY_*.
+    cdef int apply_update(self, const Update* update) noexcept nogil
     cdef bint crossed(self) noexcept nogil
-    cdef void clear_levels(self) noexcept nogil
-    cdef void rescale(self, int price_scale, int qty_scale) except *
-    # Reference (slow, clear) readings used by Python properties live in book.pyx.
+    cdef int set_scales(self, int price_scale, int qty_scale) except -1
+    cdef void set_levels(self, BookSide* side, const Level* levels, Py_ssize_t n) noexcept nogil
+    cdef object apply_python(self, object bids, object asks, int64_t u, int64_t seq, bint snapshot)
+    cdef int widen_for(self, list texts) except -1
+    cdef int set_one(self, BookSide* side, int64_t px, int64_t qty) except -1
+    cdef object as_array(self, BookSide* side, object levels)
+    cdef void desync(self, int state) noexcept nogil
+    # Raises FixedPointError, and changes nothing, when a level does not fit at the new scales.
+    cdef int rescale(self, int price_scale, int qty_scale) except -1

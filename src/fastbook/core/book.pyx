@@ -1,0 +1,609 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: embedsignature=True, embedsignature.format=python
+"""A price-level book: two sorted arrays a side, with room at both ends.
+
+Applied in the order of the wire, a side passes its topic's depth in the middle of a frame:
+the level that comes into the window is inserted before the one that leaves is deleted. So a
+side holds up to twice the depth and a little more, and what is beyond `depth` after a whole
+frame is counted, not cut.
+"""
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from libc.math cimport NAN
+from libc.stdint cimport INT64_MAX, int64_t
+from libc.string cimport memcpy, memmove
+
+from decimal import Decimal
+from operator import index
+
+from fastbook.core.fixed cimport (
+    FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, fixed_decimals, fixed_parse, fixed_pow10,
+)
+from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
+from fastbook.errors import BookInvariantError, FixedPointError
+
+cdef tuple STATES = tuple(BookState)
+cdef tuple STATUSES = tuple(ApplyStatus)
+cdef tuple POLICIES = tuple(SequencePolicy)
+
+cdef enum:
+    DEPTH_MAX = 10_000
+    SLACK = 64
+
+
+# --- one side ---------------------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t find(const BookSide* side, int64_t px) noexcept nogil:
+    """Index of the first level that is not better than `px`; side.len when all are better."""
+    cdef const int64_t* levels = side.px + side.head
+    cdef int64_t sign = side.sign
+    cdef int64_t key = px * sign  # grows away from the touch on both sides
+    cdef Py_ssize_t low = 0
+    cdef Py_ssize_t high = 1
+    cdef Py_ssize_t middle
+    if side.len == 0 or levels[0] * sign >= key:
+        return 0
+    if levels[side.len - 1] * sign < key:
+        return side.len
+    # Most updates land near the touch: gallop from there, then halve.
+    while high < side.len and levels[high] * sign < key:
+        low = high
+        high *= 2
+    if high > side.len:
+        high = side.len
+    while low + 1 < high:  # levels[low] is better than px, levels[high] is not
+        middle = (low + high) >> 1
+        if levels[middle] * sign < key:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+cdef void recentre(BookSide* side) noexcept nogil:
+    cdef Py_ssize_t head = (side.slots - side.len) >> 1
+    memmove(side.px + head, side.px + side.head, side.len * sizeof(int64_t))
+    memmove(side.qty + head, side.qty + side.head, side.len * sizeof(int64_t))
+    side.head = head
+
+
+cdef inline void shift(BookSide* side, Py_ssize_t start, Py_ssize_t n, Py_ssize_t by) noexcept nogil:
+    memmove(side.px + start + by, side.px + start, n * sizeof(int64_t))
+    memmove(side.qty + start + by, side.qty + start, n * sizeof(int64_t))
+
+
+cdef inline void remove(BookSide* side, Py_ssize_t i) noexcept nogil:
+    cdef Py_ssize_t tail = side.len - i - 1
+    if i < tail:
+        shift(side, side.head, i, 1)
+        side.head += 1
+    else:
+        shift(side, side.head + i + 1, tail, -1)
+    side.len -= 1
+
+
+cdef inline void insert(BookSide* side, Py_ssize_t i, int64_t px, int64_t qty) noexcept nogil:
+    cdef Py_ssize_t tail = side.len - i
+    cdef bint front = i < tail
+    if (front and side.head == 0) or (not front and side.head + side.len == side.slots):
+        recentre(side)  # slots are twice the capacity: there is room at both ends again
+    if front:
+        shift(side, side.head, i, -1)
+        side.head -= 1
+    else:
+        shift(side, side.head + i, tail, 1)
+    side.px[side.head + i] = px
+    side.qty[side.head + i] = qty
+    side.len += 1
+
+
+cdef int side_set(BookSide* side, int64_t px, int64_t qty) noexcept nogil:
+    cdef Py_ssize_t i = find(side, px)
+    if i < side.len and side.px[side.head + i] == px:
+        if qty != 0:
+            side.qty[side.head + i] = qty
+        else:
+            remove(side, i)
+        return SET_CHANGED
+    if qty == 0:
+        return SET_ABSENT
+    if side.len < side.capacity:
+        insert(side, i, px, qty)
+        return SET_CHANGED
+    if i < side.len:
+        remove(side, side.len - 1)
+        insert(side, i, px, qty)
+    return SET_DROPPED
+
+
+cdef void side_clear(BookSide* side) noexcept nogil:
+    side.len = 0
+    # A snapshot is appended best first, and later inserts favour the touch.
+    side.head = (side.slots - side.capacity) >> 1
+
+
+cdef Py_ssize_t side_top(const BookSide* side, Py_ssize_t n, int64_t* px, int64_t* qty) noexcept nogil:
+    if n > side.len:
+        n = side.len
+    memcpy(px, side.px + side.head, n * sizeof(int64_t))
+    memcpy(qty, side.qty + side.head, n * sizeof(int64_t))
+    return n
+
+
+cdef int64_t side_best_px(const BookSide* side) noexcept nogil:
+    return side.px[side.head] if side.len else 0
+
+
+cdef int64_t side_best_qty(const BookSide* side) noexcept nogil:
+    return side.qty[side.head] if side.len else 0
+
+
+cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil:
+    cdef Py_ssize_t i = find(side, px)
+    if i < side.len and side.px[side.head + i] == px:
+        return side.qty[side.head + i]
+    return 0
+
+
+cdef int side_alloc(BookSide* side, Py_ssize_t capacity, int64_t sign) except -1:
+    side.capacity = capacity
+    side.slots = 2 * capacity
+    side.sign = sign
+    side.px = <int64_t*> PyMem_Calloc(2 * side.slots, sizeof(int64_t))
+    if side.px is NULL:
+        raise MemoryError()
+    side.qty = side.px + side.slots
+    side_clear(side)
+    return 0
+
+
+cdef int side_rescale(BookSide* side, int64_t px_factor, int64_t qty_factor) noexcept nogil:
+    """Multiply every level, or change nothing and return -1 when one would overflow."""
+    cdef Py_ssize_t i
+    for i in range(side.head, side.head + side.len):
+        if side.px[i] > INT64_MAX // px_factor or side.qty[i] > INT64_MAX // qty_factor:
+            return -1
+    for i in range(side.head, side.head + side.len):
+        side.px[i] *= px_factor
+        side.qty[i] *= qty_factor
+    return 0
+
+
+cdef double side_qty_sum(const BookSide* side, Py_ssize_t levels) noexcept nogil:
+    cdef double total = 0.0
+    cdef Py_ssize_t i
+    for i in range(side.head, side.head + min(levels, side.len)):
+        total += <double> side.qty[i]
+    return total
+
+
+cdef double side_vwap(const BookSide* side, Py_ssize_t levels) noexcept nogil:
+    """Quantity-weighted price of the best levels, in fixed-point units; nan when empty."""
+    cdef double value = 0.0
+    cdef double total = 0.0
+    cdef Py_ssize_t i
+    for i in range(side.head, side.head + min(levels, side.len)):
+        value += <double> side.px[i] * <double> side.qty[i]
+        total += <double> side.qty[i]
+    return value / total if total > 0.0 else NAN
+
+
+# --- the book ---------------------------------------------------------------------------------
+
+
+cdef class Book:
+    """Order book of one topic. Not thread-safe; share it within one thread.
+
+    Parameters
+    ----------
+    depth : int
+        Levels a side that the topic promises, 1 to 10,000. Up to ``2 * depth + 64`` are held.
+    price_scale, qty_scale : int, optional
+        Decimal digits of the integers inside. Widened when an update shows more.
+    symbol, topic : str, optional
+        For people who read logs.
+    policy : SequencePolicy, optional
+        What the update ids promise; `CONTIGUOUS` unless told.
+    index : int, optional
+        The caller's number for this book.
+
+    Readings are floats, nan when there is no answer. They say what was last received, whatever
+    the `state`: trade on them only when it is `SYNCED`.
+    """
+
+    def __cinit__(self, Py_ssize_t depth, *, price_scale=None, qty_scale=None, str symbol="",
+                  str topic="", policy=SequencePolicy.CONTIGUOUS, int index=-1):
+        if not 1 <= depth <= DEPTH_MAX:
+            raise ValueError(f"depth must be 1..{DEPTH_MAX}, was {depth}")
+        self.depth = depth
+        self.symbol = symbol
+        self.topic = topic
+        self.policy_ = SequencePolicy(policy)
+        self.index = index
+        self.set_scales(price_scale or 0, qty_scale or 0)
+        side_alloc(&self.bid_side, 2 * depth + SLACK, -1)
+        side_alloc(&self.ask_side, 2 * depth + SLACK, 1)
+
+    def __dealloc__(self):
+        PyMem_Free(self.bid_side.px)  # one block a side holds both arrays
+        PyMem_Free(self.ask_side.px)
+
+    def __repr__(self):
+        name = self.topic or self.symbol or "?"
+        return f"<Book {name} {self.state.name} u={self.u} {self.best_bid}/{self.best_ask}>"
+
+    cdef int set_scales(self, int price_scale, int qty_scale) except -1:
+        for scale in (price_scale, qty_scale):
+            if not 0 <= scale <= FIXED_SCALE_MAX:
+                raise ValueError(f"a scale must be 0..{FIXED_SCALE_MAX}, was {scale}")
+        self.price_scale = price_scale
+        self.qty_scale = qty_scale
+        self.px_unit = <double> fixed_pow10(price_scale)
+        self.qty_unit = <double> fixed_pow10(qty_scale)
+        return 0
+
+    cdef int rescale(self, int price_scale, int qty_scale) except -1:
+        if price_scale < self.price_scale or qty_scale < self.qty_scale:
+            raise ValueError("scales only grow")
+        if price_scale > FIXED_SCALE_MAX or qty_scale > FIXED_SCALE_MAX:
+            raise FixedPointError(f"more than {FIXED_SCALE_MAX} decimals")
+        cdef int64_t px_factor = fixed_pow10(price_scale - self.price_scale)
+        cdef int64_t qty_factor = fixed_pow10(qty_scale - self.qty_scale)
+        if side_rescale(&self.bid_side, px_factor, qty_factor) != 0:
+            raise FixedPointError(f"{self.topic}: a level does not fit at scale {price_scale}")
+        if side_rescale(&self.ask_side, px_factor, qty_factor) != 0:
+            undo_rescale(&self.bid_side, px_factor, qty_factor)
+            raise FixedPointError(f"{self.topic}: a level does not fit at scale {price_scale}")
+        return self.set_scales(price_scale, qty_scale)
+
+    # --- updates ---
+
+    cdef int apply_update(self, const Update* update) noexcept nogil:
+        if update.snapshot:
+            if (self.policy_ == POLICY_SNAPSHOT_ONLY and self.based and update.u != 1
+                    and update.seq < self.seq):
+                return APPLY_STALE
+            side_clear(&self.bid_side)
+            side_clear(&self.ask_side)
+            self.based = True
+        else:
+            if not self.based:
+                return APPLY_GAP
+            if self.policy_ == POLICY_SNAPSHOT_ONLY:
+                self.policy_breaches += 1
+                self.desync(STATE_UNSYNCED)
+                return APPLY_GAP
+            if update.u != self.u + 1:
+                if update.u <= self.u and update.u != 1:
+                    return APPLY_STALE
+                # Lost updates, or u = 1: the service restarted and did not say with what.
+                self.desync(STATE_UNSYNCED)
+                return APPLY_GAP
+        self.set_levels(&self.bid_side, update.bids, update.n_bids)
+        self.set_levels(&self.ask_side, update.asks, update.n_asks)
+        self.u = update.u
+        self.seq = update.seq
+        self.ts_ms = update.ts_ms
+        self.cts_ms = update.cts_ms
+        self.recv_ns = update.recv_ns
+        if self.bid_side.len > self.depth or self.ask_side.len > self.depth:
+            self.over_depth += 1
+        if self.crossed():
+            self.crossed_frames += 1
+            self.desync(STATE_UNSYNCED)
+            return APPLY_GAP
+        if update.snapshot and update.u == 1 and self.bid_side.len + self.ask_side.len == 0:
+            self.state_ = STATE_NO_BOOK  # delisted, or before an auction
+        else:
+            self.state_ = STATE_SYNCED
+        return APPLY_SNAPSHOT if update.snapshot else APPLY_APPLIED
+
+    cdef void set_levels(self, BookSide* side, const Level* levels, Py_ssize_t n) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef int did
+        for i in range(n):
+            did = side_set(side, levels[i].px, levels[i].qty)
+            if did == SET_ABSENT:
+                self.absent_deletes += 1
+            elif did == SET_DROPPED:
+                self.dropped_levels += 1
+
+    cdef void desync(self, int state) noexcept nogil:
+        if self.based and state == STATE_UNSYNCED:
+            self.gaps += 1
+        self.based = False
+        self.state_ = state
+
+    cdef bint crossed(self) noexcept nogil:
+        return (self.bid_side.len != 0 and self.ask_side.len != 0
+                and side_best_px(&self.bid_side) >= side_best_px(&self.ask_side))
+
+    def apply_snapshot(self, bids, asks, int64_t u, int64_t seq=0):
+        """Replace the book. Levels are (price, size) as decimal text, Decimal, int or float.
+
+        Returns an `ApplyStatus`: SNAPSHOT, or GAP when the book came out crossed.
+        Raises FixedPointError, and changes nothing, when a level cannot be read.
+        """
+        return self.apply_python(bids, asks, u, seq, True)
+
+    def apply_delta(self, bids, asks, int64_t u, int64_t seq=0):
+        """Set levels to absolute sizes; size 0 deletes. Levels as in `apply_snapshot`.
+
+        Returns an `ApplyStatus`: APPLIED when `u` is the last plus one; STALE when it is
+        older, the book stays; GAP when updates are missing, the book is UNSYNCED.
+        Raises FixedPointError, and changes nothing, when a level cannot be read.
+        """
+        return self.apply_python(bids, asks, u, seq, False)
+
+    cdef object apply_python(self, object bids, object asks, int64_t u, int64_t seq, bint snapshot):
+        cdef Update update
+        cdef list bid_texts = level_texts(bids)
+        cdef list ask_texts = level_texts(asks)
+        cdef Py_ssize_t n_bids = len(bid_texts)
+        cdef Py_ssize_t n_asks = len(ask_texts)
+        self.widen_for(bid_texts)
+        self.widen_for(ask_texts)
+        cdef Level* levels = <Level*> PyMem_Malloc((n_bids + n_asks + 1) * sizeof(Level))
+        if levels is NULL:
+            raise MemoryError()
+        try:
+            read_levels(bid_texts, self.price_scale, self.qty_scale, levels)
+            read_levels(ask_texts, self.price_scale, self.qty_scale, levels + n_bids)
+            update.bids = levels
+            update.n_bids = n_bids
+            update.asks = levels + n_bids
+            update.n_asks = n_asks
+            update.u = u
+            update.seq = seq
+            update.ts_ms = update.cts_ms = update.recv_ns = 0
+            update.snapshot = snapshot
+            return STATUSES[self.apply_update(&update)]
+        finally:
+            PyMem_Free(levels)
+
+    cdef int widen_for(self, list texts) except -1:
+        cdef int price_scale = self.price_scale
+        cdef int qty_scale = self.qty_scale
+        cdef int64_t ignored
+        cdef bytes px, qty
+        for px, qty in texts:
+            if fixed_parse(px, len(px), price_scale, &ignored) == FIXED_PRECISION:
+                price_scale = fixed_decimals(px, len(px))
+            if fixed_parse(qty, len(qty), qty_scale, &ignored) == FIXED_PRECISION:
+                qty_scale = fixed_decimals(qty, len(qty))
+        if price_scale > self.price_scale or qty_scale > self.qty_scale:
+            self.rescale(price_scale, qty_scale)
+        return 0
+
+    def set_bid(self, int64_t px, int64_t qty):
+        """Set one bid in fixed-point integers; `qty` 0 deletes. No sequence rules, no state."""
+        self.set_one(&self.bid_side, px, qty)
+
+    def set_ask(self, int64_t px, int64_t qty):
+        """Set one ask in fixed-point integers; `qty` 0 deletes. No sequence rules, no state."""
+        self.set_one(&self.ask_side, px, qty)
+
+    cdef int set_one(self, BookSide* side, int64_t px, int64_t qty) except -1:
+        if px < 0 or qty < 0:
+            raise ValueError(f"price and quantity must not be negative, were {px}, {qty}")
+        cdef Level level = Level(px, qty)
+        self.set_levels(side, &level, 1)
+        return 0
+
+    def mark(self, state):
+        """Say from outside what the book is worth: a connection was cut, a snapshot asked for.
+
+        STALE is taken only from SYNCED, and the next update in order undoes it. Every other
+        state makes the book wait for a snapshot. SYNCED cannot be declared: only frames prove it.
+        """
+        cdef int wanted = BookState(state)
+        if wanted == STATE_SYNCED:
+            raise ValueError("only a snapshot makes a book SYNCED")
+        if wanted == STATE_STALE:
+            if self.state_ == STATE_SYNCED:
+                self.state_ = STATE_STALE
+            return
+        self.based = False
+        self.state_ = wanted
+
+    def check(self):
+        """Raise BookInvariantError if a rule of the book is broken. O(depth)."""
+        for name, side_levels in zip(("bids", "asks"), self.levels()):
+            prices = [px for px, _ in side_levels]
+            if prices != sorted(set(prices), reverse=name == "bids"):
+                raise BookInvariantError(f"{self!r}: {name} are not in order: {prices}")
+            if any(qty <= 0 or px < 0 for px, qty in side_levels):
+                raise BookInvariantError(f"{self!r}: {name} hold an empty level")
+        for side in (bounds(&self.bid_side), bounds(&self.ask_side)):
+            head, length, capacity, slots = side
+            if not (0 <= head and head + length <= slots and length <= capacity):
+                raise BookInvariantError(f"{self!r}: {head=} {length=} {capacity=} {slots=}")
+        if self.state_ in (STATE_SYNCED, STATE_STALE):
+            if self.crossed():
+                raise BookInvariantError(f"{self!r} is {self.state.name} and crossed")
+            if not self.based:
+                raise BookInvariantError(f"{self!r} is {self.state.name} without a snapshot")
+
+    # --- readings ---
+
+    @property
+    def state(self):
+        """BookState: whether this book may be read."""
+        return STATES[self.state_]
+
+    @property
+    def policy(self):
+        """SequencePolicy: what the update ids promise."""
+        return POLICIES[self.policy_]
+
+    @property
+    def best_bid(self):
+        """Best bid price; nan when there is none."""
+        return side_best_px(&self.bid_side) / self.px_unit if self.bid_side.len else NAN
+
+    @property
+    def best_ask(self):
+        """Best ask price; nan when there is none."""
+        return side_best_px(&self.ask_side) / self.px_unit if self.ask_side.len else NAN
+
+    @property
+    def best_bid_px(self):
+        """Best bid as a fixed-point integer; 0 when there is none."""
+        return side_best_px(&self.bid_side)
+
+    @property
+    def best_ask_px(self):
+        """Best ask as a fixed-point integer; 0 when there is none."""
+        return side_best_px(&self.ask_side)
+
+    @property
+    def best_bid_qty(self):
+        """Quantity at the best bid, fixed-point; 0 when there is none."""
+        return side_best_qty(&self.bid_side)
+
+    @property
+    def best_ask_qty(self):
+        """Quantity at the best ask, fixed-point; 0 when there is none."""
+        return side_best_qty(&self.ask_side)
+
+    @property
+    def mid(self):
+        """(best bid + best ask) / 2; nan unless both sides are there."""
+        if not (self.bid_side.len and self.ask_side.len):
+            return NAN
+        return (<double> side_best_px(&self.bid_side) + <double> side_best_px(&self.ask_side)) / (
+            2.0 * self.px_unit)
+
+    @property
+    def spread(self):
+        """Best ask - best bid, in price units; nan unless both sides are there."""
+        if not (self.bid_side.len and self.ask_side.len):
+            return NAN
+        return (side_best_px(&self.ask_side) - side_best_px(&self.bid_side)) / self.px_unit
+
+    @property
+    def spread_bps(self):
+        """Spread over mid, in basis points; nan unless both sides are there."""
+        return self.spread / self.mid * 1e4
+
+    @property
+    def microprice(self):
+        """(bid * ask size + ask * bid size) / (bid size + ask size) at the touch; nan if one-sided."""
+        if not (self.bid_side.len and self.ask_side.len):
+            return NAN
+        cdef double bid_qty = <double> side_best_qty(&self.bid_side)
+        cdef double ask_qty = <double> side_best_qty(&self.ask_side)
+        cdef double bid = <double> side_best_px(&self.bid_side)
+        cdef double ask = <double> side_best_px(&self.ask_side)
+        return (bid * ask_qty + ask * bid_qty) / (bid_qty + ask_qty) / self.px_unit
+
+    def imbalance(self, Py_ssize_t levels=10):
+        """(B - A) / (B + A) of the quantities in the best `levels`; +1 = all bids; nan when empty."""
+        check_levels(levels)
+        cdef double bids = side_qty_sum(&self.bid_side, levels)
+        cdef double asks = side_qty_sum(&self.ask_side, levels)
+        return (bids - asks) / (bids + asks) if bids + asks > 0.0 else NAN
+
+    def vwap(self, Py_ssize_t levels=10):
+        """Quantity-weighted price of the best `levels`, as (bid, ask); nan for an empty side."""
+        check_levels(levels)
+        return (side_vwap(&self.bid_side, levels) / self.px_unit,
+                side_vwap(&self.ask_side, levels) / self.px_unit)
+
+    def bids(self, levels=None):
+        """Best `levels` bids (all when None) as a new float64 array (n, 2): price, size; best first."""
+        return self.as_array(&self.bid_side, levels)
+
+    def asks(self, levels=None):
+        """Best `levels` asks (all when None) as a new float64 array (n, 2): price, size; best first."""
+        return self.as_array(&self.ask_side, levels)
+
+    cdef object as_array(self, BookSide* side, object levels):
+        import numpy  # here: importing fastbook must not cost numpy's import
+        cdef Py_ssize_t n = side.len
+        if levels is not None:
+            check_levels(levels)
+            n = min(n, <Py_ssize_t> levels)
+        array = numpy.empty((n, 2))
+        cdef double[:, ::1] view = array
+        cdef Py_ssize_t i
+        for i in range(n):
+            view[i, 0] = side.px[side.head + i] / self.px_unit
+            view[i, 1] = side.qty[side.head + i] / self.qty_unit
+        return array
+
+    def levels(self):
+        """([(px, qty), ...], [(px, qty), ...]): bids and asks as exact integers, best first."""
+        return side_list(&self.bid_side), side_list(&self.ask_side)
+
+    @property
+    def bid_levels(self):
+        """Bid levels held."""
+        return self.bid_side.len
+
+    @property
+    def ask_levels(self):
+        """Ask levels held."""
+        return self.ask_side.len
+
+
+# --- helpers of the Python face ---------------------------------------------------------------
+
+
+cdef list side_list(const BookSide* side):
+    return [(side.px[i], side.qty[i]) for i in range(side.head, side.head + side.len)]
+
+
+cdef tuple bounds(const BookSide* side):
+    return side.head, side.len, side.capacity, side.slots
+
+
+cdef void undo_rescale(BookSide* side, int64_t px_factor, int64_t qty_factor) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(side.head, side.head + side.len):
+        side.px[i] //= px_factor
+        side.qty[i] //= qty_factor
+
+
+cdef int check_levels(Py_ssize_t levels) except -1:
+    if levels < 1:
+        raise ValueError(f"levels must be at least 1, was {levels}")
+    return 0
+
+
+cdef bytes number_text(object number):
+    """The plain decimal text of text, Decimal, int or float."""
+    if isinstance(number, str):
+        return (<str> number).encode("utf-8", "surrogatepass")
+    if isinstance(number, bytes):
+        return number
+    if isinstance(number, bool):
+        raise TypeError("a level's number must not be a bool")
+    if isinstance(number, float):
+        number = Decimal(repr(number))
+    if isinstance(number, Decimal):
+        if not number.is_finite():
+            raise FixedPointError(f"{number} is not a number")
+        return format(number, "f").encode()
+    if isinstance(number, int):
+        return b"%d" % number
+    if hasattr(number, "__index__"):  # numpy's integers
+        return b"%d" % index(number)
+    return number_text(float(number))
+
+
+cdef list level_texts(object levels):
+    return [(number_text(px), number_text(qty)) for px, qty in levels]
+
+
+cdef int read_levels(list texts, int price_scale, int qty_scale, Level* out) except -1:
+    cdef Py_ssize_t i = 0
+    cdef bytes px, qty
+    for px, qty in texts:
+        if fixed_parse(px, len(px), price_scale, &out[i].px) != FIXED_OK:
+            raise FixedPointError(f"price {px.decode(errors='replace')!r} cannot be read")
+        if fixed_parse(qty, len(qty), qty_scale, &out[i].qty) != FIXED_OK:
+            raise FixedPointError(f"size {qty.decode(errors='replace')!r} cannot be read")
+        i += 1
+    return 0
