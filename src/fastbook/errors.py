@@ -61,3 +61,9 @@ class VenueError(FastbookError):
 
 class CredentialsError(FastbookError):
     """Key, secret or permissions were refused, or are missing."""
+
+
+class CapacityError(FastbookError):
+    """A bounded structure is full and refused to grow; it is unchanged."""
+
+    retryable = True
