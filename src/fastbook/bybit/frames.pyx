@@ -1,0 +1,689 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: embedsignature=True, embedsignature.format=python
+"""Bytes of one public frame to a book and a status.
+
+Two readers with one result. The scanner knows the two key orders in which Bybit sends
+``orderbook.*`` frames, compact and without escapes; it touches no Python object. Whatever it
+does not recognise to the last byte, orjson reads: other key orders, white space, unknown
+keys, new topics, finer decimals, and everything that is not a book. Either way the whole
+frame is read and checked before the book changes.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+import re
+from types import MappingProxyType
+
+import orjson
+
+from fastbook.core.book cimport (
+    APPLY_APPLIED, APPLY_GAP, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE,
+    POLICY_CONTIGUOUS, POLICY_SNAPSHOT_ONLY, STATE_SYNCING, STATE_UNSYNCED,
+    Book, Level, Update,
+)
+from fastbook.core.fixed cimport (
+    FIXED_OK, FIXED_PRECISION, fixed_decimals, fixed_parse, fixed_pow10,
+)
+from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
+from fastbook.errors import FixedPointError, WireError
+
+cdef tuple STATUSES = tuple(ApplyStatus)
+BOOK_TOPIC = re.compile(r"orderbook\.([1-9][0-9]{0,3})\.([A-Za-z0-9_-]{1,40})")
+TOPIC_IN_DAMAGED_FRAME = re.compile(rb'"topic"\s*:\s*"(orderbook\.[A-Za-z0-9_.-]{1,60})"')
+
+
+# --- scanner ----------------------------------------------------------------------------------
+# Each function takes the cursor and the end, and returns where it stopped, or NULL when the
+# bytes are not what it knows. It never reads at or past `end`.
+
+
+cdef inline const char* literal(const char* p, const char* end, const char* text, Py_ssize_t n) noexcept nogil:
+    if end - p < n or memcmp(p, text, n) != 0:
+        return NULL
+    return p + n
+
+
+cdef inline const char* integer(const char* p, const char* end, int64_t* out) noexcept nogil:
+    cdef int64_t value = 0
+    cdef const char* start = p
+    cdef unsigned int digit
+    while p < end:
+        digit = <unsigned char> p[0] - 48u
+        if digit > 9:
+            break
+        value = value * 10 + digit
+        p += 1
+        if p - start > 18:
+            return NULL
+    if p == start or (start[0] == c"0" and p - start > 1):
+        return NULL
+    out[0] = value
+    return p
+
+
+cdef inline const char* quoted_number(const char* p, const char* end, int scale, int64_t* out) noexcept nogil:
+    """A decimal in quotes, at `scale`; NULL when it is finer, longer than 18 digits, or odd."""
+    cdef int64_t value = 0
+    cdef int digits = 0
+    cdef int decimals = 0
+    cdef unsigned int digit
+    if p >= end or p[0] != c'"':
+        return NULL
+    p += 1
+    while p < end:
+        digit = <unsigned char> p[0] - 48u
+        if digit > 9:
+            break
+        value = value * 10 + digit
+        digits += 1
+        p += 1
+        if digits > 18:
+            return NULL
+    if digits == 0 or p >= end:
+        return NULL
+    if p[0] == c".":
+        p += 1
+        while p < end:
+            digit = <unsigned char> p[0] - 48u
+            if digit > 9:
+                break
+            p += 1
+            decimals += 1
+            if decimals > scale:
+                if digit != 0 or decimals > 18:
+                    return NULL
+                continue
+            value = value * 10 + digit
+            digits += 1
+            if digits > 18:
+                return NULL
+        if decimals == 0:
+            return NULL
+        if decimals > scale:
+            decimals = scale
+    if p >= end or p[0] != c'"' or digits + scale - decimals > 18:
+        return NULL
+    out[0] = value * fixed_pow10(scale - decimals)
+    return p + 1
+
+
+cdef const char* level_array(const char* p, const char* end, int price_scale, int qty_scale,
+                             Level* levels, Py_ssize_t* count) noexcept nogil:
+    cdef Py_ssize_t n = 0
+    if p >= end or p[0] != c"[":
+        return NULL
+    p += 1
+    if p < end and p[0] == c"]":
+        count[0] = 0
+        return p + 1
+    while True:
+        if p >= end or p[0] != c"[" or n == FRAME_LEVELS_MAX:
+            return NULL
+        p = quoted_number(p + 1, end, price_scale, &levels[n].px)
+        if p is NULL or p >= end or p[0] != c",":
+            return NULL
+        p = quoted_number(p + 1, end, qty_scale, &levels[n].qty)
+        if p is NULL or end - p < 2 or p[0] != c"]":
+            return NULL
+        n += 1
+        if p[1] == c"]":
+            count[0] = n
+            return p + 2
+        if p[1] != c",":
+            return NULL
+        p += 2
+
+
+cdef inline const char* type_value(const char* p, const char* end, bint* snapshot) noexcept nogil:
+    cdef const char* after = literal(p, end, b'delta"', 6)
+    if after is not NULL:
+        snapshot[0] = False
+        return after
+    snapshot[0] = True
+    return literal(p, end, b'snapshot"', 9)
+
+
+cdef inline const char* type_and_ts(const char* p, const char* end, Update* update) noexcept nogil:
+    """`"type":"...","ts":N` as linear sends it, or `"ts":N,"type":"..."` as spot does."""
+    cdef const char* q = literal(p, end, b'"type":"', 8)
+    if q is not NULL:
+        q = type_value(q, end, &update.snapshot)
+        if q is NULL:
+            return NULL
+        q = literal(q, end, b',"ts":', 6)
+        if q is NULL:
+            return NULL
+        return integer(q, end, &update.ts_ms)
+    q = literal(p, end, b'"ts":', 5)
+    if q is NULL:
+        return NULL
+    q = integer(q, end, &update.ts_ms)
+    if q is NULL:
+        return NULL
+    q = literal(q, end, b',"type":"', 9)
+    if q is NULL:
+        return NULL
+    return type_value(q, end, &update.snapshot)
+
+
+cdef inline const char* ids_and_end(const char* p, const char* end, Update* update) noexcept nogil:
+    """`,"u":N,"seq":N}` and, since 2024, `,"cts":N`, then the last brace."""
+    p = literal(p, end, b',"u":', 5)
+    if p is NULL:
+        return NULL
+    p = integer(p, end, &update.u)
+    if p is NULL:
+        return NULL
+    p = literal(p, end, b',"seq":', 7)
+    if p is NULL:
+        return NULL
+    p = integer(p, end, &update.seq)
+    if p is NULL or p >= end or p[0] != c"}":
+        return NULL
+    p += 1
+    update.cts_ms = 0
+    if p < end and p[0] == c",":
+        p = literal(p, end, b',"cts":', 7)
+        if p is NULL:
+            return NULL
+        p = integer(p, end, &update.cts_ms)
+        if p is NULL:
+            return NULL
+    if p >= end or p[0] != c"}":
+        return NULL
+    return p + 1
+
+
+cdef inline uint64_t hash_bytes(const char* text, Py_ssize_t length) noexcept nogil:
+    """FNV-1a (Fowler, Noll, Vo), 64 bits."""
+    cdef uint64_t value = 14695981039346656037u
+    cdef Py_ssize_t i
+    for i in range(length):
+        value = (value ^ <unsigned char> text[i]) * 1099511628211u
+    return value
+
+
+# --- decoder ----------------------------------------------------------------------------------
+
+
+cdef class BookDecoder:
+    """Decodes Bybit v5 public frames into books that say whether they can be trusted.
+
+    Parameters
+    ----------
+    instruments : iterable of Instrument, or mapping of symbol to Instrument, optional
+        Gives the decimal scales of their symbols; others are learned from the wire.
+    use_scanner : bool
+        False sends every frame through orjson: slower, for tests and for doubts.
+
+    One decoder serves any number of topics and connections of one category, within one
+    thread. A new ``orderbook.*`` topic gets a book at its first frame.
+    """
+
+    def __cinit__(self, instruments=None, *, bint use_scanner=True):
+        self.table_size = 64
+        self.table = <Topic*> PyMem_Calloc(self.table_size, sizeof(Topic))
+        self.bid_levels = <Level*> PyMem_Malloc(2 * FRAME_LEVELS_MAX * sizeof(Level))
+        self.touched_rows = <int*> PyMem_Malloc(TOPICS_MAX * sizeof(int))
+        if self.table is NULL or self.bid_levels is NULL or self.touched_rows is NULL:
+            raise MemoryError()
+        self.ask_levels = self.bid_levels + FRAME_LEVELS_MAX
+        self.use_scanner = use_scanner
+        self._books = {}
+        self._desynced = []
+        values = instruments.values() if hasattr(instruments, "values") else instruments or ()
+        self._scales = {i.symbol: (i.price_scale, i.qty_scale) for i in values}
+
+    def __dealloc__(self):
+        PyMem_Free(self.table)
+        PyMem_Free(self.bid_levels)
+        PyMem_Free(self.touched_rows)
+
+    # --- frames ---
+
+    def apply(self, frame, int64_t recv_ns=0):
+        """Apply one whole text frame; never raises for what the frame contains.
+
+        Parameters
+        ----------
+        frame : bytes-like
+            Read, not kept.
+        recv_ns : int
+            When it was received; kept as `Book.recv_ns`.
+
+        Returns
+        -------
+        ApplyStatus
+            GAP and MALFORMED leave the book UNSYNCED: see `take_desynced`. After TRADE and
+            OTHER, `message` is the decoded object.
+        """
+        cdef Py_buffer view
+        if PyBytes_CheckExact(frame):
+            return STATUSES[self.apply_bytes(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), recv_ns)]
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            return STATUSES[self.apply_bytes(<const char*> view.buf, view.len, recv_ns)]
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int apply_bytes(self, const char* data, Py_ssize_t size, int64_t recv_ns) except -1:
+        cdef Update update
+        cdef Topic* row = NULL
+        cdef int status
+        self._message = None
+        if self.use_scanner:
+            row = self.scan(data, size, &update)
+        if row is not NULL:
+            update.recv_ns = recv_ns
+            status = self.commit(row, &update)
+        else:
+            self.slow_frames += 1
+            self.last_book_ptr = NULL
+            status = self.apply_slowly(data[:size], recv_ns)
+        self.statuses[status] += 1
+        return status
+
+    cdef Topic* scan(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil:
+        """The row of the frame's book, and `update` filled; NULL when the shape is not known."""
+        cdef const char* end = data + size
+        cdef const char* p = literal(data, end, b'{"topic":"orderbook.', 20)
+        cdef const char* topic = data + 10
+        cdef Topic* row
+        if p is NULL:
+            return NULL
+        while p < end and p[0] != c'"':
+            p += 1
+            if p - topic > TOPIC_TEXT_MAX:
+                return NULL
+        row = self.find_topic(topic, p - topic)
+        if row is NULL:
+            return NULL
+        p = literal(p, end, b'",', 2)
+        if p is NULL:
+            return NULL
+        p = type_and_ts(p, end, update)
+        if p is NULL:
+            return NULL
+        p = literal(p, end, b',"data":{"s":"', 14)
+        if p is NULL:
+            return NULL
+        p = literal(p, end, row.text + row.symbol_at, row.length - row.symbol_at)
+        if p is NULL:
+            return NULL
+        p = literal(p, end, b'","b":', 6)
+        if p is NULL:
+            return NULL
+        return self.scan_levels(row, p, end, update)
+
+    cdef Topic* scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil:
+        cdef int price_scale = row.price_scale[0]
+        cdef int qty_scale = row.qty_scale[0]
+        p = level_array(p, end, price_scale, qty_scale, self.bid_levels, &update.n_bids)
+        if p is NULL:
+            return NULL
+        p = literal(p, end, b',"a":', 5)
+        if p is NULL:
+            return NULL
+        p = level_array(p, end, price_scale, qty_scale, self.ask_levels, &update.n_asks)
+        if p is NULL:
+            return NULL
+        if ids_and_end(p, end, update) != end:
+            return NULL
+        update.bids = self.bid_levels
+        update.asks = self.ask_levels
+        return row
+
+    cdef int commit(self, Topic* row, Update* update) except -1:
+        # Casts, not a variable: a variable would count references.
+        cdef bint was_based = (<Book> row.book).based
+        cdef int status = (<Book> row.book).apply_update(update)
+        self.last_book_ptr = row.book
+        if status == APPLY_APPLIED or status == APPLY_SNAPSHOT:
+            self.touch(row)
+        elif was_based and not (<Book> row.book).based:
+            self.touch(row)
+            self._desynced.append((<Book> row.book).topic)
+        return status
+
+    # --- the slow reader ---
+
+    cdef int apply_slowly(self, bytes frame, int64_t recv_ns) except -1:
+        try:
+            message = orjson.loads(frame)
+        except orjson.JSONDecodeError:
+            found = TOPIC_IN_DAMAGED_FRAME.search(frame, 0, 200)
+            return self.refuse(found[1].decode() if found else None)
+        if not isinstance(message, dict):
+            return self.refuse(None)
+        topic = message.get("topic")
+        if topic is None:
+            self._message = message
+            return APPLY_OTHER
+        if not isinstance(topic, str):
+            return self.refuse(None)
+        if BOOK_TOPIC.fullmatch(topic) is not None:
+            return self.apply_book_message(message, topic, recv_ns)
+        if (<str> topic).startswith("publicTrade."):
+            if not trades_are_sound(message):
+                return self.refuse(None)
+            self._message = message
+            return APPLY_TRADE
+        self._message = message
+        return APPLY_OTHER
+
+    cdef int apply_book_message(self, dict message, str topic, int64_t recv_ns) except -1:
+        cdef Update update
+        cdef Book book
+        try:
+            bids, asks = read_message(message, topic, &update)
+        except WireError:
+            return self.refuse(topic)
+        book = self._books.get(topic)
+        if book is None:
+            if len(self._books) >= TOPICS_MAX:
+                self.topics_refused += 1
+                return APPLY_OTHER
+            book = self.add_book(topic)
+        try:
+            if widen(book, bids, asks):
+                self.rescales += 1
+        except FixedPointError:
+            return self.refuse(topic)
+        if (read_levels(bids, book.price_scale, book.qty_scale, self.bid_levels) != FIXED_OK
+                or read_levels(asks, book.price_scale, book.qty_scale, self.ask_levels) != FIXED_OK):
+            return self.refuse(topic)
+        update.bids = self.bid_levels
+        update.n_bids = len(bids)
+        update.asks = self.ask_levels
+        update.n_asks = len(asks)
+        update.recv_ns = recv_ns
+        cdef bytes name = topic.encode()
+        return self.commit(self.find_topic(name, len(name)), &update)
+
+    cdef int refuse(self, object topic) except -1:
+        """Count a malformed frame; if it names a book that we hold, that book is UNSYNCED."""
+        cdef Book book = self._books.get(topic)
+        cdef bytes name
+        if book is not None:
+            name = topic.encode()
+            self.touch(self.find_topic(name, len(name)))
+            if book.based:
+                self._desynced.append(topic)
+            book.desync(STATE_UNSYNCED)
+            self.last_book_ptr = <void*> book
+        return APPLY_MALFORMED
+
+    # --- topics ---
+
+    cdef Topic* find_topic(self, const char* text, Py_ssize_t length) noexcept nogil:
+        cdef uint64_t wanted = hash_bytes(text, length)
+        cdef Py_ssize_t i = wanted & (self.table_size - 1)
+        cdef Topic* row
+        while True:
+            row = &self.table[i]
+            if row.length == 0:
+                return NULL
+            if row.hash == wanted and row.length == length and memcmp(row.text, text, length) == 0:
+                return row
+            i = (i + 1) & (self.table_size - 1)
+
+    def add_book(self, str topic, *, index=None, price_scale=None, qty_scale=None):
+        """Make the book of `topic` before its first frame; return it, or the one that is there.
+
+        Parameters
+        ----------
+        topic : str
+            ``orderbook.{depth}.{symbol}``
+        index : int, optional
+            The caller's number for it, as `touched` reports it; the next free one by default.
+        price_scale, qty_scale : int, optional
+            Decimal digits; by default those of the instrument, else learned from the wire.
+        """
+        parts = BOOK_TOPIC.fullmatch(topic)
+        if parts is None:
+            raise ValueError(f"topic must be orderbook.DEPTH.SYMBOL, was {topic!r}")
+        if topic in self._books:
+            return self._books[topic]
+        if len(self._books) >= TOPICS_MAX:
+            raise WireError(f"more than {TOPICS_MAX} books", topic=topic)
+        depth, symbol = int(parts[1]), parts[2]
+        known = self._scales.get(symbol, (None, None))
+        if index is None:
+            index = 1 + max((book.index for book in self._books.values()), default=-1)
+        book = Book(
+            depth,
+            price_scale=known[0] if price_scale is None else price_scale,
+            qty_scale=known[1] if qty_scale is None else qty_scale,
+            symbol=symbol,
+            topic=topic,
+            policy=SequencePolicy.SNAPSHOT_ONLY if depth == 1 else SequencePolicy.CONTIGUOUS,
+            index=index,
+        )
+        self._books[topic] = book
+        self.rebuild_table()
+        return book
+
+    cdef int rebuild_table(self) except -1:
+        cdef Py_ssize_t size = 64
+        while size < 2 * len(self._books):
+            size *= 2
+        cdef Topic* table = <Topic*> PyMem_Calloc(size, sizeof(Topic))
+        if table is NULL:
+            raise MemoryError()
+        touched = self.touched_topics()
+        cdef Topic* row
+        cdef Book book
+        cdef bytes name
+        cdef Py_ssize_t i
+        PyMem_Free(self.table)
+        self.table = table
+        self.table_size = size
+        for topic, book in self._books.items():
+            name = topic.encode()
+            i = hash_bytes(name, len(name)) & (size - 1)
+            while table[i].length:
+                i = (i + 1) & (size - 1)
+            row = &table[i]
+            row.hash = hash_bytes(name, len(name))
+            row.length = len(name)
+            row.symbol_at = len(name) - len(book.symbol)
+            memcpy(row.text, <const char*> name, len(name))
+            row.book = <void*> book
+            row.price_scale = &book.price_scale
+            row.qty_scale = &book.qty_scale
+        self.touched_len = 0
+        for topic in touched:
+            name = topic.encode()
+            self.touch(self.find_topic(name, len(name)))
+        return 0
+
+    cdef list touched_topics(self):
+        cdef Py_ssize_t i
+        return [(<Book> self.table[self.touched_rows[i]].book).topic for i in range(self.touched_len)]
+
+    cdef void touch(self, Topic* row) noexcept nogil:
+        if not row.touched:
+            row.touched = True
+            self.touched_rows[self.touched_len] = <int> (row - self.table)
+            self.touched_len += 1
+
+    def touched(self):
+        """Indexes of the books that changed, or lost their trust, since the last call."""
+        cdef list indexes = []
+        cdef Py_ssize_t i
+        cdef Topic* row
+        for i in range(self.touched_len):
+            row = &self.table[self.touched_rows[i]]
+            row.touched = False
+            indexes.append((<Book> row.book).index)
+        self.touched_len = 0
+        return indexes
+
+    def take_desynced(self):
+        """Topics whose book lost its trust since the last call: ask for their snapshots."""
+        cdef list topics
+        if not self._desynced:
+            return []
+        topics, self._desynced = self._desynced, []
+        return topics
+
+    # --- what the connection knows ---
+
+    def mark_syncing(self, str topic):
+        """A snapshot of `topic` has been asked for."""
+        self.mark(topic, BookState.SYNCING)
+
+    def mark_stale(self, str topic):
+        """`topic` has been silent for too long; its next update in order undoes this."""
+        self.mark(topic, BookState.STALE)
+
+    def unsync(self, topic=None):
+        """The connection of `topic`, or of all topics, was cut: wait for snapshots."""
+        for name in list(self._books) if topic is None else [topic]:
+            self.mark(name, BookState.UNSYNCED)
+
+    cdef int mark(self, str topic, object state) except -1:
+        cdef bytes name = topic.encode()
+        self._books[topic].mark(state)
+        self.touch(self.find_topic(name, len(name)))
+        return 0
+
+    # --- readings ---
+
+    def book(self, str symbol, depth=None):
+        """The book of `symbol`: of that depth, or the deepest. KeyError if there is none."""
+        found = [
+            book for book in self._books.values()
+            if book.symbol == symbol and (depth is None or book.depth == depth)
+        ]
+        if not found:
+            raise KeyError(symbol)
+        return max(found, key=lambda book: book.depth)
+
+    @property
+    def books(self):
+        """Read-only mapping of topic to Book."""
+        return MappingProxyType(self._books)
+
+    @property
+    def message(self):
+        """The decoded object of the last frame when it was TRADE or OTHER, else None."""
+        return self._message
+
+    @property
+    def last_book(self):
+        """The book that the last frame named, or None."""
+        return <Book> self.last_book_ptr if self.last_book_ptr is not NULL else None
+
+    @property
+    def counters(self):
+        """Frames by status, and what went another way than the fast one; a new dict."""
+        counts = {status.name.lower(): self.statuses[int(status)] for status in ApplyStatus}
+        counts["frames"] = sum(counts.values())
+        counts["slow_frames"] = self.slow_frames
+        counts["rescales"] = self.rescales
+        counts["topics_refused"] = self.topics_refused
+        for name in ("gaps", "crossed_frames", "policy_breaches", "absent_deletes",
+                     "dropped_levels", "over_depth"):
+            counts[name] = sum(getattr(book, name) for book in self._books.values())
+        return counts
+
+
+# --- helpers of the slow reader ---------------------------------------------------------------
+
+
+cdef int64_t whole_number(object value, str name) except -1:
+    """An int in [0, 2**63); digits in quotes are accepted, as the documentation prints them."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 19:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT64_MAX:
+        raise WireError(f"{name} is not a whole number: {value!r}")
+    return value
+
+
+cdef tuple read_message(dict message, str topic, Update* update):
+    """Check the shape, fill the ids of `update`; return the two sides as texts. WireError if not."""
+    kind = message.get("type")
+    data = message.get("data")
+    if kind != "delta" and kind != "snapshot":
+        raise WireError(f"type is {kind!r}", topic=topic)
+    if not isinstance(data, dict) or data.get("s") != topic.rpartition(".")[2]:
+        raise WireError("data is missing, or of another symbol", topic=topic)
+    update.snapshot = kind == "snapshot"
+    update.u = whole_number(data.get("u"), "u")
+    update.seq = whole_number(data.get("seq", 0), "seq")
+    update.ts_ms = whole_number(message.get("ts", 0), "ts")
+    update.cts_ms = whole_number(message.get("cts", 0), "cts")
+    return side_texts(data.get("b"), topic), side_texts(data.get("a"), topic)
+
+
+cdef list side_texts(object levels, str topic):
+    if not isinstance(levels, list) or len(levels) > FRAME_LEVELS_MAX:
+        raise WireError("a side is not a list of levels", topic=topic)
+    cdef list texts = []
+    for level in levels:
+        if not (isinstance(level, list) and len(level) == 2
+                and isinstance(level[0], str) and isinstance(level[1], str)):
+            raise WireError(f"not a level: {level!r}", topic=topic)
+        texts.append((level[0].encode(), level[1].encode()))
+    return texts
+
+
+cdef int needed_scale(bytes text, int scale) except -1:
+    cdef int64_t ignored
+    cdef int status = fixed_parse(text, len(text), scale, &ignored)
+    if status == FIXED_OK:
+        return scale
+    if status != FIXED_PRECISION:
+        raise FixedPointError(f"{text!r} is not a number that fits")
+    return fixed_decimals(text, len(text))
+
+
+cdef bint widen(Book book, list bids, list asks) except -1:
+    """Give the book the decimals that the levels show; FixedPointError if that cannot be."""
+    cdef int price_scale = book.price_scale
+    cdef int qty_scale = book.qty_scale
+    for side in (bids, asks):
+        for px, qty in side:
+            price_scale = needed_scale(px, price_scale)
+            qty_scale = needed_scale(qty, qty_scale)
+    if price_scale == book.price_scale and qty_scale == book.qty_scale:
+        return False
+    # Checked once more at the final scale before the book changes.
+    for side in (bids, asks):
+        for px, qty in side:
+            needed_scale(px, price_scale)
+            needed_scale(qty, qty_scale)
+    book.rescale(price_scale, qty_scale)
+    return True
+
+
+cdef int read_levels(list texts, int price_scale, int qty_scale, Level* out) except -1:
+    cdef Py_ssize_t i
+    cdef int status
+    cdef bytes px, qty
+    for i in range(len(texts)):
+        px, qty = texts[i]
+        status = fixed_parse(px, len(px), price_scale, &out[i].px)
+        if status == FIXED_OK:
+            status = fixed_parse(qty, len(qty), qty_scale, &out[i].qty)
+        if status != FIXED_OK:
+            return status
+    return FIXED_OK
+
+
+cdef bint trades_are_sound(dict message) except -1:
+    data = message.get("data")
+    if not isinstance(data, list):
+        return False
+    for trade in data:
+        if not isinstance(trade, dict) or trade.get("S") not in ("Buy", "Sell"):
+            return False
+        for key in ("s", "p", "v", "i"):
+            if not isinstance(trade.get(key), str):
+                return False
+    return True
