@@ -30,6 +30,10 @@ class WireError(FastbookError):
         self.topic = topic
 
 
+class RequestError(FastbookError, ValueError):
+    """A request that the protocol does not allow. Our own mistake; nothing was sent."""
+
+
 class BookInvariantError(FastbookError):
     """A book broke one of its own rules: a bug, or memory written by somebody else."""
 
