@@ -28,6 +28,8 @@ def parse_instrument(row: Row, category: Category, index: int) -> Instrument:
     price_scale = read.decimals("priceFilter.tickSize")
     if category is Category.SPOT:
         step_key, qty_max_key, market_key = "basePrecision", "maxLimitOrderQty", "maxMarketOrderQty"
+        if "maxLimitOrderQty" not in read.table("lotSizeFilter"):
+            qty_max_key = market_key = "maxOrderQty"  # rows of before these two keys
         notional_key = "lotSizeFilter.minOrderAmt"
     else:
         step_key, qty_max_key, market_key = "qtyStep", "maxOrderQty", "maxMktOrderQty"
@@ -48,8 +50,8 @@ def parse_instrument(row: Row, category: Category, index: int) -> Instrument:
         tick=read.fixed("priceFilter.tickSize", price_scale),
         lot=read.fixed(f"lotSizeFilter.{step_key}", qty_scale),
         qty_min=read.fixed("lotSizeFilter.minOrderQty", qty_scale),
-        qty_max=read.fixed(f"lotSizeFilter.{qty_max_key}", qty_scale),
-        qty_max_market=read.fixed(f"lotSizeFilter.{market_key}", qty_scale),
+        qty_max=read.upper_limit(f"lotSizeFilter.{qty_max_key}", qty_scale),
+        qty_max_market=read.upper_limit(f"lotSizeFilter.{market_key}", qty_scale),
         # Inverse contracts have no notional minimum.
         notional_min=read.decimal(notional_key, optional=category is Category.INVERSE),
         leverage_max=read.decimal("leverageFilter.maxLeverage") if derivative else Decimal(1),
@@ -86,12 +88,18 @@ class _Reader:
         self._row = row
 
     def value(self, key: str) -> object:
-        value: Any = self._row  # Any: one level of JSON after the other
+        value: object = self._row
         for part in key.split("."):
             if not isinstance(value, Mapping) or part not in value:
                 raise WireError(f"{key}: missing", topic=self.symbol)
             value = value[part]
-        return value  # type: ignore[no-any-return]  # an object is all we promise
+        return value
+
+    def table(self, key: str) -> Row:
+        value = self.value(key)
+        if not isinstance(value, Mapping):
+            raise self._bad(key, value)
+        return value
 
     def text(self, key: str) -> str:
         value = self.value(key)
@@ -120,6 +128,13 @@ class _Reader:
             raise WireError(f"{key}: {e}", topic=self.symbol) from e
         if value <= 0:
             raise self._bad(key, text)
+        return value
+
+    def upper_limit(self, key: str, scale: int) -> int:
+        """Rounded down: spot limits were seen as `1542.6000000000001`, finer than the step."""
+        value = int(self.decimal(key).scaleb(scale))
+        if not 0 < value < 1 << 63:
+            raise self._bad(key, self.value(key))
         return value
 
     def decimal(self, key: str, *, optional: bool = False) -> Decimal:

@@ -159,9 +159,7 @@ class PrivateDecoder:
         found: list[OrderEvent] = []
         for row in rows:
             try:
-                if not isinstance(row, Mapping):
-                    raise ValueError("a row is not an object")
-                event = parse(row)
+                event = parse(_object(row))
             except ValueError as e:  # FixedPointError is one too
                 self._refuse(kind, e)
                 continue
@@ -271,6 +269,12 @@ def _order_qty(row: Row, instrument: Instrument) -> int:
         # `qty` is an amount of quote coins; the base quantity is known only as it fills.
         return _fixed(row, "cumExecQty", instrument.qty_scale)
     return _fixed(row, "qty", instrument.qty_scale)
+
+
+def _object(row: object) -> Row:
+    if isinstance(row, Mapping):
+        return row
+    raise ValueError(f"a row is not an object: {row!r:.40}")
 
 
 def _text(value: object) -> str:

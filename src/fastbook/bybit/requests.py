@@ -20,9 +20,7 @@ from fastbook.types import AmendOrder, Category, Instrument, OrderType, PlaceOrd
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 """What the venue takes as `orderLinkId`."""
 
-_SAFE_QUERY = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~,"
-)
+_SAFE_QUERY = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~,")
 
 
 # Socket control messages.
@@ -126,7 +124,9 @@ def cancel_all_body(category: Category, *, symbol: str = "", settle: str = "") -
 def px_text(instrument: Instrument, px: int) -> str:
     """`px` as the venue reads it; refused when not a positive multiple of the tick."""
     if px <= 0 or px % instrument.tick:
-        raise RequestError(f"{instrument.symbol}: price {px} is not a positive multiple of the tick")
+        raise RequestError(
+            f"{instrument.symbol}: price {px} is not a positive multiple of the tick"
+        )
     return format_fixed(px, instrument.price_scale, strip=True)
 
 

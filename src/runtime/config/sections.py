@@ -1,0 +1,268 @@
+"""The sections of the configuration file. Units are in the names; `setting` holds the bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from fastbook.errors import ConfigError
+
+from .endpoints import ENDPOINTS, ENVIRONMENTS, SIMULATOR, Endpoints, is_loopback, url_problem
+from .rules import setting
+
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,39}")
+_BIND = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]/@\s]+)):(\d{1,5})")
+SYMBOLS_MAX = 1000
+
+
+def _symbols(symbols: tuple[str, ...]) -> str:
+    if not symbols:
+        return "must name at least one symbol"
+    if len(symbols) > SYMBOLS_MAX:
+        return f"must name at most {SYMBOLS_MAX} symbols"
+    if bad := [s for s in symbols if not _SYMBOL.fullmatch(s)]:
+        return f"must hold symbols in capitals, such as BTCUSDT: {bad[0]!r:.50} is none"
+    if twice := {s for s in symbols if symbols.count(s) > 1}:
+        return f"names {min(twice)} twice"
+    return ""
+
+
+def _bind(text: str) -> str:
+    match = _BIND.fullmatch(text)
+    if text and (match is None or int(match[3]) > 65535):
+        return 'must be host:port, such as 127.0.0.1:8080, or "" for off'
+    return ""
+
+
+def _bind_here(text: str) -> str:
+    problem = _bind(text)
+    if not text or problem:
+        return problem
+    match = _BIND.fullmatch(text)
+    assert match is not None  # _bind found no fault
+    if not is_loopback(match[1] or match[2]):
+        return "must be an address of this machine itself (127.0.0.1, ::1): it has no login"
+    return ""
+
+
+def _url(*schemes: str, example: str) -> str:
+    return f'must be "" or start with {" or ".join(schemes)}, such as {example}'
+
+
+def _cache_url(url: str) -> str:
+    schemes = ("valkey://", "valkeys://", "redis://", "rediss://", "unix://")
+    if url and not url.startswith(schemes):
+        return _url(*schemes, example="valkey://127.0.0.1:6379")
+    return ""
+
+
+def _history_url(url: str) -> str:
+    schemes = ("sqlite:///", "postgresql://", "postgres://")
+    if url and not url.startswith(schemes):
+        return _url(*schemes, example="sqlite:///state/history.db")
+    return ""
+
+
+def _advisor_url(url: str) -> str:
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return "must be a URL"
+    if (parts.scheme == "https" and host) or (parts.scheme == "http" and is_loopback(host)):
+        return ""
+    return "must start with https://, or with http:// on this machine"
+
+
+def _uid(uid: str) -> str:
+    return "" if uid == "" or (uid.isdecimal() and len(uid) <= 20) else "must be digits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueConfig:
+    """Which exchange, and which of its markets."""
+
+    environment: str = setting(
+        SIMULATOR, "simulator | testnet | demo | mainnet", choices=ENVIRONMENTS
+    )
+    category: str = setting(
+        "linear", "linear | spot | inverse", choices=("linear", "spot", "inverse")
+    )
+    account_uid: str = setting("", "account that the key must belong to; empty = any", check=_uid)
+    recv_window_ms: int = setting(
+        5_000, "ms a signed request stays valid", least=1_000, most=60_000
+    )
+    rest_url: str = setting("", "instead of the environment's own; empty = that")
+    ws_public_url: str = setting("", "likewise; without the category, which follows it")
+    ws_private_url: str = setting("", "likewise")
+    ws_trade_url: str = setting("", "likewise")
+    ca_file: str = setting("", "PEM file trusted besides the system's; simulator only")
+    api_key_file: str = setting("", "file of mode 0600; or FASTBOOK_API_KEY")
+    api_secret_file: str = setting("", "file of mode 0600; or FASTBOOK_API_SECRET")
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} {problem}"
+            for name, plain in (
+                ("rest_url", "http"),
+                ("ws_public_url", "ws"),
+                ("ws_private_url", "ws"),
+                ("ws_trade_url", "ws"),
+            )
+            if (url := getattr(self, name))
+            and (problem := url_problem(url, self.environment, plain))
+        ]
+        simulator = self.environment == SIMULATOR
+        given = [self.rest_url, self.ws_public_url, self.ws_private_url]
+        if simulator and any(given) and not all(given):
+            problems.append(
+                "rest_url, ws_public_url and ws_private_url go together in the environment simulator"
+            )
+        if self.ca_file and not simulator:
+            problems.append("ca_file is for the environment simulator only")
+        if bool(self.api_key_file) != bool(self.api_secret_file):
+            problems.append("api_key_file and api_secret_file go together")
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """Where to connect; None = start the bundled exchange and ask it."""
+        own = ENDPOINTS.get(self.environment)
+        if own is None and not self.rest_url:
+            return None
+        return Endpoints(
+            rest=self.rest_url or (own.rest if own else ""),
+            ws_public=self.ws_public_url or (own.ws_public if own else ""),
+            ws_private=self.ws_private_url or (own.ws_private if own else ""),
+            ws_trade=self.ws_trade_url or (own.ws_trade if own else ""),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketDataConfig:
+    """What is listened to, and when it counts as dead."""
+
+    symbols: tuple[str, ...] = setting((), 'such as ["BTCUSDT", "ETHUSDT"]', check=_symbols)
+    depth: int = setting(50, "levels a side: 1 | 50 | 200 | 1000", choices=(1, 50, 200, 1000))
+    trades: bool = setting(True, "public trades too")
+    connections_max: int = setting(4, "connections", least=1, most=50)
+    topics_per_connection: int = setting(200, "topics", least=1, most=500)
+    ping_interval_s: float = setting(20.0, "s between pings", least=1, most=60)
+    pong_timeout_s: float = setting(10.0, "s of silence after a ping = cut", least=0.1, most=60)
+    stale_after_s: float = setting(
+        5.0, "s without a frame = the book is stale", least=0.05, most=600
+    )
+    backoff_cap_s: float = setting(30.0, "s, longest wait between attempts", least=0.1, most=300)
+    attempts_per_5min: int = setting(50, "connection attempts", least=1, most=400)
+    imbalance_levels: int = setting(10, "levels of a side that imbalance counts", least=1, most=200)
+    sample_ms: int = setting(0, "ms between samples of the mid; 0 = each frame", most=60_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionConfig:
+    """How orders leave, and how many at once."""
+
+    mode: str = setting("paper", "paper | live (live needs --live too)", choices=("paper", "live"))
+    entry: str = setting("ws", "ws | rest", choices=("ws", "rest"))
+    requests_in_flight_max: int = setting(8, "creates and amends at once", least=1, most=64)
+    cancels_in_flight_max: int = setting(8, "cancels at once, beside the others", least=1, most=64)
+    queue_max: int = setting(64, "requests waiting; a full queue refuses", least=1, most=10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheConfig:
+    url: str = setting("", "valkey:// or redis://; empty = off", check=_cache_url, hidden=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryConfig:
+    url: str = setting(
+        "sqlite:///state/history.db",
+        "or postgresql://; empty = off",
+        check=_history_url,
+        hidden=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    bind: str = setting("127.0.0.1:9464", "host:port; empty = off", check=_bind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardConfig:
+    bind: str = setting("127.0.0.1:8080", "host:port; empty = off", check=_bind_here)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvisorConfig:
+    base_url: str = setting(
+        "", "any OpenAI-compatible endpoint; empty = off", check=_advisor_url, hidden=True
+    )
+    model: str = setting("", "name of the model")
+    key_file: str = setting("", "file of mode 0600; or FASTBOOK_ADVISOR_KEY")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanReversionParams:
+    """Parameters of the bundled strategy. Percentages: 1.0 is one per cent."""
+
+    lookback: int = 20
+    entry_z: float = 2.0
+    imbalance_min: float = 0.1
+    stop_loss_pct: float = 0.5
+    take_profit_pct: float = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskLimits:
+    """The hard limits. None has a default: no configured limit, no trading."""
+
+    position_pct_max: float
+    exposure_pct_max: float
+    daily_loss_pct_max: float
+    leverage_max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyConfig:
+    mean_reversion: MeanReversionParams = MeanReversionParams()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set, checked. `risk` None means: no trading."""
+
+    venue: VenueConfig
+    market_data: MarketDataConfig
+    strategy: StrategyConfig
+    risk: RiskLimits | None
+    execution: ExecutionConfig
+    cache: CacheConfig
+    history: HistoryConfig
+    metrics: MetricsConfig
+    dashboard: DashboardConfig
+    advisor: AdvisorConfig
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Dotted key -> where its value came from; a key that is not here has its default."""
+
+
+SECTIONS: dict[str, type] = {
+    "venue": VenueConfig,
+    "market_data": MarketDataConfig,
+    "strategy.mean_reversion": MeanReversionParams,
+    "risk": RiskLimits,
+    "execution": ExecutionConfig,
+    "cache": CacheConfig,
+    "history": HistoryConfig,
+    "metrics": MetricsConfig,
+    "dashboard": DashboardConfig,
+    "advisor": AdvisorConfig,
+}
+OPTIONAL_SECTIONS = frozenset({"risk"})
+"""Left out as a whole, they are None; begun, they must be complete."""
