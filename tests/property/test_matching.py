@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference.matching import SlowBook
 
 from fastbook.errors import CapacityError
 from fastbook.replay.matching import MatchingBook
-from tests.reference.matching import SlowBook
 
 CAPACITY = 12
 IDS = st.integers(1, 20)

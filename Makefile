@@ -1,0 +1,72 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# What the build needs. It stays in the environment, so that a second build compiles only what
+# changed (an isolated build would start from nothing each time).
+BUILD_TOOLS := "scikit-build-core>=0.11" "cython>=3.1,<4" "picows==2.3.1" cmake ninja
+SOURCES := pyproject.toml README.md $(shell find setup_ext src/fastbook src/runtime -type f \
+             ! -name '*.py[cod]' ! -name '*.so' ! -name '*.c' ! -path 'src/fastbook/runtime/*')
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(PIP_INSTALL) --no-build-isolation
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.runtime  ## Build, install, and trade against the bundled exchange (ARGS="--seconds 10")
+	@$(BIN)/fastbook demo $(ARGS)
+
+test: $(VENV)/.test  ## Build, install, and run every test (ARGS="-k book" chooses)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.check  ## What CI refuses: lint, format, types, stubs against the binaries
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	ln -sfn ../runtime src/fastbook/runtime
+	$(BIN)/mypy src/fastbook tests examples
+	cd build && ../$(BIN)/python -m mypy.stubtest $(STUBS) --allowlist ../stubtest.allow --concise
+
+dev: $(VENV)/.check  ## Install editable; rebuilds the extensions on import
+	ln -sfn ../runtime src/fastbook/runtime
+	$(INSTALL) -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
+	rm -f $(VENV)/.runtime $(VENV)/.test
+
+wheel: $(VENV)/.tools  ## Build the wheel and the source distribution into dist/
+	$(PIP_INSTALL) build
+	rm -rf dist && $(BIN)/python -m build --no-isolation
+
+annotate: $(VENV)/.tools  ## Cython's yellow pages: where the hot path touches Python
+	mkdir -p build/annotate
+	for f in src/fastbook/core/*.pyx src/fastbook/bybit/*.pyx; do \
+	  $(BIN)/cython -3 -a -I src $$f -o build/annotate/$$(basename $$f .pyx).c || exit 1; done
+
+clean:  ## Remove everything that was built
+	rm -rf $(VENV) build dist src/fastbook/runtime .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fastbook needs Python 3.11 or newer; name one with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.tools: $(BIN)/python Makefile
+	@echo "installing build tools into $(VENV)"
+	@$(PIP_INSTALL) $(BUILD_TOOLS)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.tools $(SOURCES)
+	@echo "building and installing fastbook (the first build takes a minute)"
+	@$(INSTALL) '.[runtime]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.tools $(SOURCES)
+	@echo "building and installing fastbook with what the tests need"
+	@$(INSTALL) '.[test]'
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.check: $(VENV)/.test requirements-dev.txt
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
+
+.PHONY: help demo test check dev wheel annotate clean

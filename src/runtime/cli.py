@@ -1,0 +1,206 @@
+"""The `fastbook` command: arguments in, exit code out. Each command imports what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastbook._version import __version__
+from fastbook.errors import ConfigError, CredentialsError, FastbookError
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_CREDENTIALS = 3
+EXIT_CHECK_SAID_NO = 4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. A user's mistake gives one line, no traceback."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except ConfigError as e:
+        return complain(e, EXIT_USAGE)
+    except CredentialsError as e:
+        return complain(e, EXIT_CREDENTIALS)
+    except FileNotFoundError as e:
+        return complain(f"no such file: {e.filename}", EXIT_USAGE)
+    except IsADirectoryError as e:
+        return complain(f"{e.filename} is a directory, not a file", EXIT_USAGE)
+    except PermissionError as e:
+        return complain(f"not allowed to read or write {e.filename}", EXIT_USAGE)
+    except FastbookError as e:
+        return complain(e, EXIT_FAILED)
+    except ModuleNotFoundError as e:
+        return complain(
+            f"{e.name} is not installed; pip install 'fastbook-engine[runtime]'", EXIT_FAILED
+        )
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; say nothing more
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+
+
+def complain(what: object, code: int) -> int:
+    print(f"fastbook: {what}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastbook",
+        description="Order books you can trust and a trading engine for Bybit v5.",
+        epilog="example: fastbook demo --seconds 20",
+    )
+    parser.add_argument("--version", action="version", version=f"fastbook {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_demo(commands)
+    add_simulate(commands)
+    add_run(commands)
+    add_replay(commands)
+    return parser
+
+
+def add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=summary, description=summary, epilog=f"example: {example}"
+    )
+    command.add_argument(
+        "--json", action="store_true", help="one JSON document on stdout, logs on stderr"
+    )
+    command.add_argument("--log-level", default="warning", choices=LOG_LEVELS, metavar="LEVEL")
+    return command
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, was {value}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"must be above 0, was {text}")
+    return value
+
+
+def port_number(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"must be 0..65535, was {value}")
+    return value
+
+
+def add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "demo",
+        "Trade on paper against the bundled exchange: real sockets, no key, no internet.",
+        "fastbook demo --seconds 20 --chaos",
+    )
+    command.add_argument("--seconds", type=positive_float, default=30.0, help="how long (30)")
+    command.add_argument("--symbols", type=positive_int, default=50, help="how many books (50)")
+    command.add_argument("--rate", type=positive_int, default=20_000, help="messages/s (20000)")
+    command.add_argument("--seed", type=int, default=7, help="of the exchange's order flow (7)")
+    command.add_argument("--chaos", action="store_true", help="lose, stall and cut things")
+    command.add_argument("--record", type=Path, metavar="DIR", help="keep the raw frames there")
+    command.set_defaults(run=run_demo)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    from .demo import DemoOptions, demo
+
+    return demo(
+        DemoOptions(
+            seconds=args.seconds,
+            symbols=args.symbols,
+            rate=args.rate,
+            seed=args.seed,
+            chaos=args.chaos,
+            record=args.record,
+            as_json=args.json,
+            log_level=args.log_level,
+        )
+    )
+
+
+def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "simulate",
+        "Run the bundled exchange alone until stopped; its addresses are the first line.",
+        "fastbook simulate --port 8765 --symbols 10",
+    )
+    command.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
+    command.add_argument("--port", type=port_number, default=0, help="0 takes a free one (0)")
+    command.add_argument("--symbols", type=positive_int, default=50, help="how many (50)")
+    command.add_argument("--seed", type=int, default=7, help="of the order flow (7)")
+    command.add_argument(
+        "--rate", type=positive_int, help="book messages/s over all topics (the venue's cadence)"
+    )
+    command.set_defaults(run=run_simulate)
+
+
+def run_simulate(args: argparse.Namespace) -> int:
+    from .simulate import simulate
+
+    return simulate(args)
+
+
+def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "run",
+        "Run the engine as the configuration says, until stopped. Paper unless told twice.",
+        "fastbook run examples/runtime.toml",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml")
+    command.add_argument("--live", action="store_true", help="needed as well as mode = 'live'")
+    command.add_argument("--seconds", type=positive_float, help="stop by itself after that long")
+    command.set_defaults(run=run_run)
+
+
+def run_run(args: argparse.Namespace) -> int:
+    from .run import run
+
+    return run(args)
+
+
+def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "replay",
+        "Recorded frames through the decoder at full speed; says what the books came to.",
+        "fastbook replay session.jsonl.gz --json",
+    )
+    command.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    command.add_argument(
+        "--verify-against",
+        type=Path,
+        metavar="EXPECTED",
+        help="*.frames.csv.gz, *.final.json.gz, or a folder of them; exit 4 on a difference",
+    )
+    command.add_argument(
+        "--skip-damaged", action="store_true", help="count damaged lines, do not fail"
+    )
+    command.set_defaults(run=run_replay)
+
+
+def run_replay(args: argparse.Namespace) -> int:
+    from .replay import replay
+
+    return replay(args.files, args.verify_against, args.skip_damaged, args.json)
