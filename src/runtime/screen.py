@@ -29,7 +29,7 @@ STATE_STYLE = {
     "NO_BOOK": "dim",
 }
 LADDER_LEVELS = 10
-BAR_WIDTH = 18
+BAR_WIDTH = 12
 
 
 def main() -> int:
@@ -89,11 +89,11 @@ def header(status: Status) -> RenderableType:
 
 def ladder(focus: Status) -> RenderableType:
     table = Table(expand=True, box=None, padding=(0, 1), show_header=True, header_style="dim")
-    table.add_column("bid size", justify="right")
+    table.add_column("bids", justify="right", no_wrap=True)
     table.add_column("", justify="right", width=BAR_WIDTH)
-    table.add_column("price", justify="right")
+    table.add_column("price", justify="right", no_wrap=True)
     table.add_column("", justify="left", width=BAR_WIDTH)
-    table.add_column("ask size", justify="left")
+    table.add_column("asks", justify="left", no_wrap=True)
     asks, bids = focus["asks"][:LADDER_LEVELS], focus["bids"][:LADDER_LEVELS]
     largest = max((qty for _, qty in [*asks, *bids]), default=1.0) or 1.0
     digits, size_digits = focus["price_digits"], focus["size_digits"]
@@ -189,12 +189,12 @@ def events(lines: list[str]) -> RenderableType:
 
 
 def number(value: float | None, digits: int, unit: str = "") -> str:
-    return "–" if value is None else f"{value:,.{digits}f}{unit}"
+    return "-" if value is None else f"{value:,.{digits}f}{unit}"
 
 
 def micros(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value / 1000:,.1f} ms" if value >= 1000 else f"{value:,.0f} µs"
 
 

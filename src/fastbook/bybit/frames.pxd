@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbook.core.book cimport Book, Level, Update
+from fastbook.core.signals cimport SignalSet
 
 
 cdef enum:
@@ -39,6 +40,7 @@ cdef class BookDecoder:
     cdef list _desynced
     cdef object _message
     cdef void* last_book_ptr    # borrowed
+    cdef readonly SignalSet signals
     cdef public bint use_scanner
 
     # One whole text frame. Returns APPLY_*; `message` holds the object when TRADE or OTHER.
@@ -51,7 +53,7 @@ cdef class BookDecoder:
     cdef int rebuild_table(self) except -1
     cdef list touched_topics(self)
     cdef int mark(self, str topic, object state) except -1
-    cdef void touch(self, Topic* row) noexcept nogil
+    cdef void touch(self, Topic* row) noexcept
     cdef int apply_slowly(self, bytes frame, int64_t recv_ns) except -1
     cdef int apply_book_message(self, dict message, str topic, int64_t recv_ns) except -1
     cdef int refuse(self, object topic) except -1

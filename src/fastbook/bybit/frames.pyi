@@ -2,12 +2,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, final
 
 from fastbook.core.book import Book
+from fastbook.core.signals import SignalSet
 from fastbook.core.states import ApplyStatus
 from fastbook.types import Instrument
 
 @final
 class BookDecoder:
     use_scanner: bool
+    @property
+    def signals(self) -> SignalSet | None: ...
     @property
     def books(self) -> Mapping[str, Book]: ...
     @property
@@ -20,6 +23,7 @@ class BookDecoder:
         cls,
         instruments: Iterable[Instrument] | Mapping[str, Instrument] | None = None,
         *,
+        signals: SignalSet | None = None,
         use_scanner: bool = True,
     ) -> Self: ...
     def apply(self, frame: bytes | bytearray | memoryview, recv_ns: int = 0) -> ApplyStatus: ...

@@ -21,13 +21,13 @@ from types import MappingProxyType
 import orjson
 
 from fastbook.core.book cimport (
-    APPLY_APPLIED, APPLY_GAP, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE,
-    POLICY_CONTIGUOUS, POLICY_SNAPSHOT_ONLY, STATE_SYNCING, STATE_UNSYNCED,
+    APPLY_APPLIED, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE, STATE_UNSYNCED,
     Book, Level, Update,
 )
 from fastbook.core.fixed cimport (
     FIXED_OK, FIXED_PRECISION, fixed_decimals, fixed_parse, fixed_pow10,
 )
+from fastbook.core.signals cimport SignalSet, signals_update
 from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
 from fastbook.errors import FixedPointError, WireError
 
@@ -217,6 +217,8 @@ cdef class BookDecoder:
     ----------
     instruments : iterable of Instrument, or mapping of symbol to Instrument, optional
         Gives the decimal scales of their symbols; others are learned from the wire.
+    signals : SignalSet, optional
+        Brought up to date with every frame; a book's row is the one of its index.
     use_scanner : bool
         False sends every frame through orjson: slower, for tests and for doubts.
 
@@ -224,7 +226,7 @@ cdef class BookDecoder:
     thread. A new ``orderbook.*`` topic gets a book at its first frame.
     """
 
-    def __cinit__(self, instruments=None, *, bint use_scanner=True):
+    def __cinit__(self, instruments=None, *, SignalSet signals=None, bint use_scanner=True):
         self.table_size = 64
         self.table = <Topic*> PyMem_Calloc(self.table_size, sizeof(Topic))
         self.bid_levels = <Level*> PyMem_Malloc(2 * FRAME_LEVELS_MAX * sizeof(Level))
@@ -233,6 +235,7 @@ cdef class BookDecoder:
             raise MemoryError()
         self.ask_levels = self.bid_levels + FRAME_LEVELS_MAX
         self.use_scanner = use_scanner
+        self.signals = signals
         self._books = {}
         self._desynced = []
         values = instruments.values() if hasattr(instruments, "values") else instruments or ()
@@ -409,11 +412,11 @@ cdef class BookDecoder:
         cdef Book book = self._books.get(topic)
         cdef bytes name
         if book is not None:
-            name = topic.encode()
-            self.touch(self.find_topic(name, len(name)))
             if book.based:
                 self._desynced.append(topic)
             book.desync(STATE_UNSYNCED)
+            name = topic.encode()
+            self.touch(self.find_topic(name, len(name)))
             self.last_book_ptr = <void*> book
         return APPLY_MALFORMED
 
@@ -498,14 +501,20 @@ cdef class BookDecoder:
         self.touched_len = 0
         for topic in touched:
             name = topic.encode()
-            self.touch(self.find_topic(name, len(name)))
+            row = self.find_topic(name, len(name))
+            row.touched = True
+            self.touched_rows[self.touched_len] = <int> (row - table)
+            self.touched_len += 1
         return 0
 
     cdef list touched_topics(self):
         cdef Py_ssize_t i
         return [(<Book> self.table[self.touched_rows[i]].book).topic for i in range(self.touched_len)]
 
-    cdef void touch(self, Topic* row) noexcept nogil:
+    cdef void touch(self, Topic* row) noexcept:
+        """The book of `row` changed, or is worth something else: bring its signals up to date."""
+        if self.signals is not None:
+            signals_update(self.signals, <Book> row.book)
         if not row.touched:
             row.touched = True
             self.touched_rows[self.touched_len] = <int> (row - self.table)
