@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import final
 
 from picows import WSFrame, WSListener, WSTransport
 
@@ -6,6 +7,7 @@ from fastbook.bybit.frames import BookDecoder
 
 from .listener_py import Link
 
+@final
 class CompiledListener(WSListener):
     closed: bool
     joining: bool

@@ -6,7 +6,8 @@ Reads fields of WSFrame and nothing of WSTransport, whose C layout changed in a 
 of picows. `listener_py.py` is its twin; `listener.py` picks one of the two.
 """
 
-from libc.stdint cimport int64_t, uint8_t
+cimport cython
+from libc.stdint cimport int64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
@@ -15,6 +16,7 @@ from fastbook.bybit.frames cimport BookDecoder
 from fastbook.core.book cimport APPLY_GAP, APPLY_MALFORMED, APPLY_OTHER, APPLY_TRADE
 
 
+@cython.final
 cdef class CompiledListener(WSListener):
     """Hands each whole text message to `decoder`, and what it became to the others.
 
