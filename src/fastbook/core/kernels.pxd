@@ -47,12 +47,11 @@ cdef struct RollingSum:
 cdef struct Vwap:
     double* px
     double* qty
-    double* tail_turnover   # sum of (px - origin) * qty over slots i.. when the lap began
+    double* tail_turnover   # sum of px * qty over slots i.. when the lap began
     double* tail_qty
     Py_ssize_t window
     Py_ssize_t lap
     bint full
-    double origin
     double head_turnover
     double head_qty
     double turnover
@@ -90,7 +89,7 @@ cdef struct TrueRange:      # Wilder's average
     Py_ssize_t window
     int64_t count           # bars seen
     double close            # of the last bar
-    double value            # mean so far until `window` bars were seen, then Wilder's average
+    double value            # sum / window until `window` bars were seen, then Wilder's average
 
 
 cdef struct Flow:           # order-flow imbalance

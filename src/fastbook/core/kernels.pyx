@@ -183,7 +183,6 @@ cdef void vwap_init(Vwap* s, Py_ssize_t window, double* memory) noexcept nogil:
 cdef void vwap_reset(Vwap* s) noexcept nogil:
     s.lap = 0
     s.full = False
-    s.origin = 0.0
     s.head_turnover = s.head_qty = 0.0
     s.turnover = s.total_qty = 0.0
 
@@ -192,9 +191,8 @@ cdef void _vwap_turn(Vwap* s) noexcept nogil:
     cdef Py_ssize_t i
     cdef double turnover = 0.0
     cdef double qty = 0.0
-    s.origin = s.px[s.window - 1]  # in the window for the next lap: see _rolling_turn
     for i in range(s.window - 1, -1, -1):
-        turnover += (s.px[i] - s.origin) * s.qty[i]
+        turnover += s.px[i] * s.qty[i]
         qty += s.qty[i]
         s.tail_turnover[i] = turnover
         s.tail_qty[i] = qty
@@ -206,17 +204,15 @@ cdef void _vwap_turn(Vwap* s) noexcept nogil:
 
 
 cdef bint vwap_push(Vwap* s, double px, double qty) noexcept nogil:
-    if not isfinite(px) or not isfinite(qty) or qty <= 0.0:
+    if not isfinite(px) or not isfinite(qty) or px <= 0.0 or qty <= 0.0:
         return False
-    if s.lap == 0 and not s.full:
-        s.origin = px
     s.px[s.lap] = px
     s.qty[s.lap] = qty
     s.lap += 1
     if s.lap == s.window:
         _vwap_turn(s)
         return True
-    s.head_turnover += (px - s.origin) * qty
+    s.head_turnover += px * qty
     s.head_qty += qty
     s.turnover = s.head_turnover
     s.total_qty = s.head_qty
@@ -228,10 +224,10 @@ cdef bint vwap_push(Vwap* s, double px, double qty) noexcept nogil:
 
 cdef double vwap_value(const Vwap* s) noexcept nogil:
     cdef double value
-    if not s.total_qty > 0.0 or s.total_qty == INFINITY:
+    if not s.total_qty > 0.0:
         return NAN
-    value = s.origin + s.turnover / s.total_qty
-    return value if isfinite(value) else NAN
+    value = s.turnover / s.total_qty
+    return value if isfinite(s.turnover) and isfinite(value) else NAN
 
 
 # --- exponentially weighted mean ----------------------------------------------------------------
@@ -351,8 +347,11 @@ cdef bint true_range_push(TrueRange* s, double high, double low, double close) n
         return False
     s.close = close
     s.count += 1
-    # The mean of the first `window` bars, then each new one weighs 1 / window: the same step.
-    s.value += (spread - s.value) / min(s.count, <int64_t> s.window)
+    # Only terms that are not negative: a wide range leaves no rounding noise behind.
+    if s.count <= s.window:
+        s.value += spread / s.window
+    else:
+        s.value = s.value * ((s.window - 1.0) / s.window) + spread / s.window
     return True
 
 
@@ -458,8 +457,8 @@ cdef double levels_vwap(const int64_t* px, const int64_t* qty, Py_ssize_t n) noe
     if not total > 0.0:
         return NAN
     for i in range(n):
-        turnover += <double> (px[i] - px[0]) * <double> qty[i]
-    return <double> px[0] + turnover / total
+        turnover += <double> px[i] * <double> qty[i]
+    return turnover / total
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -618,7 +617,8 @@ cdef class RollingVwap:
     def push(self, double px, double qty):
         """Add a trade; return the average, in units of `px`.
 
-        nan when the trade is refused (not finite, or `qty` not above 0) or the sums overflow.
+        nan when the trade is refused (`px` or `qty` not finite, or not above 0) and while a sum is
+        beyond the largest double.
         """
         return vwap_value(&self.state) if vwap_push(&self.state, px, qty) else NAN
 
