@@ -105,7 +105,7 @@ cdef class DepthPublisher:
     cdef readonly int64_t cts_ms
 
     def __cinit__(self, MatchingBook book not None, Py_ssize_t depth, str topic not None,
-                  str category not None, int price_scale, int qty_scale, *,
+                  category, int price_scale, int qty_scale, *,
                   int64_t first_u=1000):
         if depth not in (1, 50, 200, 1000):
             raise ValueError(f"depth must be 1, 50, 200 or 1000, was {depth}")
@@ -123,7 +123,7 @@ cdef class DepthPublisher:
         spot = category == "spot"
         self.book = book
         self.depth = depth
-        self.topic = str(topic)
+        self.topic = topic
         self.topic_text = topic.encode("ascii")
         self.symbol_text = symbol.encode("ascii")
         self.type_first = not spot and depth != 1
