@@ -110,6 +110,19 @@ class Instrument:
     def qty_decimal(self, qty: int) -> Decimal:
         return Decimal(qty).scaleb(-self.qty_scale)
 
+    def px_from(self, px: int, scale: int, *, up: bool = False) -> int:
+        """`px` of another scale (a book's, which the wire may have widened) at this one.
+
+        Exact where it can be; else down, or `up`. 0 ("no price") stays 0.
+        """
+        if scale == self.price_scale:
+            return px
+        if scale < self.price_scale:
+            finer: int = 10 ** (self.price_scale - scale)
+            return px * finer
+        unit: int = 10 ** (scale - self.price_scale)
+        return -(-px // unit) if up else px // unit
+
     def notional(self, px: int, qty: int) -> Decimal:
         """Exact value in quote units of `qty` at `px` (linear and spot)."""
         return Decimal(px * qty).scaleb(-self.price_scale - self.qty_scale)

@@ -1,0 +1,14 @@
+"""What to want: from books and signals to intents. Knows neither limits nor orders."""
+
+from fastbook.strategy.base import BookView, PositionView, Row, Strategy, touch
+from fastbook.strategy.mean_reversion import MeanReversion, MeanReversionParams
+
+__all__ = [
+    "BookView",
+    "MeanReversion",
+    "MeanReversionParams",
+    "PositionView",
+    "Row",
+    "Strategy",
+    "touch",
+]
