@@ -1,0 +1,16 @@
+"""What becomes of an approved intent: orders, the ledger of positions, and the commands."""
+
+from fastbook.execution.executor import Executor, ExecutorParams
+from fastbook.execution.orders import Booking, Change, Order, Orders
+from fastbook.execution.portfolio import Portfolio, TradeRecord
+
+__all__ = [
+    "Booking",
+    "Change",
+    "Executor",
+    "ExecutorParams",
+    "Order",
+    "Orders",
+    "Portfolio",
+    "TradeRecord",
+]

@@ -1,0 +1,437 @@
+"""The ledger: positions, realised and open P&L, fees, funding, cash. Exact decimals.
+
+The rule (linear and spot): a position is a signed quantity and its cost, the exact sum of price
+times quantity of what is open. Adding adds to the cost. Taking q of Q off releases cost * q / Q,
+quantized to 1e-12 half-even (all of it when q is Q), and realises the difference. A fill that
+turns the position closes it first and opens the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from fastbook.errors import ConfigError
+from fastbook.types import Category, Execution, Instrument, PositionSnapshot, WalletSnapshot
+
+_EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
+_QUANTUM = Decimal("1e-12")
+_ZERO = Decimal(0)
+
+CASH_ONLY = frozenset({"Funding"})
+"""Execution types that move money and no quantity."""
+
+MOVES_QUANTITY = frozenset(
+    {
+        "Trade",
+        "AdlTrade",
+        "BustTrade",
+        "Delivery",
+        "Settle",
+        "BlockTrade",
+        "MovePosition",
+        "FutureSpread",
+        "CorporateAction",
+    }
+)
+
+
+class TradeRecord:
+    """Net results of the last `trades_max` round trips (flat to flat) of one strategy."""
+
+    def __init__(self, trades_max: int = 200) -> None:
+        self.total = 0
+        """Round trips ever; the older ones are forgotten."""
+        self._results: deque[Decimal] = deque(maxlen=trades_max)
+
+    def add(self, result: Decimal) -> None:
+        self.total += 1
+        self._results.append(result)
+
+    @property
+    def trades(self) -> int:
+        return len(self._results)
+
+    @property
+    def win_rate(self) -> float:
+        """Share of results above zero; nan without trades."""
+        if not self._results:
+            return math.nan
+        return sum(r > 0 for r in self._results) / len(self._results)
+
+    @property
+    def payoff(self) -> float:
+        """Mean win by mean loss; nan without a loss, 0 without a win."""
+        wins = [r for r in self._results if r > 0]
+        losses = [-r for r in self._results if r < 0]
+        if not losses:
+            return math.nan
+        if not wins:
+            return 0.0
+        return float(sum(wins, _ZERO) / len(wins)) / float(sum(losses, _ZERO) / len(losses))
+
+
+@dataclass(slots=True, eq=False)
+class _Position:
+    instrument: Instrument
+    qty: int = 0
+    cost: Decimal = _ZERO
+    realized: Decimal = _ZERO
+    fees: Decimal = _ZERO
+    funding: Decimal = _ZERO
+    mark: Decimal | None = None
+    trip: Decimal = _ZERO  # net result since the position was last flat
+    venue: PositionSnapshot | None = None
+    differs_since_ns: int | None = None
+
+
+class Portfolio:
+    """Positions and money of one account, in the settle coin.
+
+    Parameters
+    ----------
+    instruments : sequence of Instrument
+        By index. Linear or spot.
+    balance : Decimal, optional
+        Cash at the start. None: taken from the first `WalletSnapshot` of `coin`.
+    coin : str, optional
+        The settle coin; by default that of the first instrument. All must agree.
+    mismatch_grace_ms : int
+        How long ledger and venue may differ (messages cross) before it counts as a mismatch.
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        *,
+        balance: Decimal | None = None,
+        coin: str | None = None,
+        mismatch_grace_ms: int = 2_000,
+    ) -> None:
+        coins = {i.settle or i.quote for i in instruments}
+        if coin is None and len(coins) != 1:
+            raise ConfigError(f"one settle coin is needed, the instruments have {sorted(coins)}")
+        self.coin: str = coin if coin is not None else next(iter(coins))
+        for instrument in instruments:
+            if instrument.category is Category.INVERSE:
+                raise ConfigError(f"{instrument.symbol}: inverse contracts are not supported yet")
+            if (instrument.settle or instrument.quote) != self.coin:
+                raise ConfigError(f"{instrument.symbol} does not settle in {self.coin}")
+        self.start: Decimal | None = balance
+        self.realized = _ZERO
+        self.fees = _ZERO
+        self.funding = _ZERO
+        self.adjustments = _ZERO
+        """Deposits, withdrawals and whatever else was adopted from the venue's wallet."""
+        self.records: dict[str, TradeRecord] = {}
+        """Round trips by strategy; one entry each."""
+        self.counters = {
+            "mismatches": 0,
+            "adopted_positions": 0,
+            "adopted_balances": 0,
+            "strange_executions": 0,
+            "foreign_fees": 0,
+        }
+        self._grace_ns = mismatch_grace_ms * 1_000_000
+        self._positions = [_Position(i) for i in instruments]
+        self._open: set[int] = set()
+        self._wallet: WalletSnapshot | None = None
+        self._wallet_differs_since_ns: int | None = None
+        # Instruments (and -1 for the wallet) in mismatch now.
+        self.mismatched: set[int] = set()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def qty(self, instrument: int) -> int:
+        """Signed quantity held."""
+        return self._positions[instrument].qty
+
+    def cost(self, instrument: int) -> Decimal:
+        return self._positions[instrument].cost
+
+    def entry_px(self, instrument: int) -> float:
+        """Average entry price, nan when flat."""
+        p = self._positions[instrument]
+        if p.qty == 0:
+            return math.nan
+        return float(_EXACT.divide(p.cost, p.instrument.qty_decimal(abs(p.qty))))
+
+    def realized_of(self, instrument: int) -> Decimal:
+        return self._positions[instrument].realized
+
+    def fees_of(self, instrument: int) -> Decimal:
+        return self._positions[instrument].fees
+
+    @property
+    def open_instruments(self) -> frozenset[int]:
+        """Instruments with a position."""
+        return frozenset(self._open)
+
+    @property
+    def balance(self) -> Decimal | None:
+        """Cash: start + realised - fees + funding + adjustments. None before a start is known."""
+        if self.start is None:
+            return None
+        return _EXACT.add(self.start, self._earned())
+
+    def set_mark(self, instrument: int, bid_px: int, ask_px: int) -> None:
+        """Mark at the mid of a SYNCED book; integers of the instrument, both above 0."""
+        p = self._positions[instrument]
+        p.mark = _EXACT.scaleb(Decimal((bid_px + ask_px) * 5), -1 - p.instrument.price_scale)
+
+    def mark(self, instrument: int) -> Decimal | None:
+        """The last good mark; None before the first."""
+        return self._positions[instrument].mark
+
+    def unrealized_of(self, instrument: int) -> Decimal | None:
+        """Open P&L at the last good mark; None without one."""
+        p = self._positions[instrument]
+        if p.qty == 0:
+            return _ZERO
+        if p.mark is None:
+            return None
+        value = _EXACT.multiply(p.mark, p.instrument.qty_decimal(abs(p.qty)))
+        return _EXACT.subtract(value, p.cost) if p.qty > 0 else _EXACT.subtract(p.cost, value)
+
+    @property
+    def unrealized(self) -> Decimal | None:
+        """Open P&L of all positions; None while one has no mark. O(open positions)."""
+        total = _ZERO
+        for instrument in self._open:
+            one = self.unrealized_of(instrument)
+            if one is None:
+                return None
+            total = _EXACT.add(total, one)
+        return total
+
+    @property
+    def equity(self) -> Decimal | None:
+        """Balance and open P&L; None while either cannot be told."""
+        balance, unrealized = self.balance, self.unrealized
+        if balance is None or unrealized is None:
+            return None
+        return _EXACT.add(balance, unrealized)
+
+    def record(self, strategy: str) -> TradeRecord:
+        return self.records.setdefault(strategy, TradeRecord())
+
+    # --- booking ---------------------------------------------------------------------------
+
+    def apply(self, execution: Execution, strategy: str = "") -> bool:
+        """Book one execution (each exactly once: the caller sees to that).
+
+        Returns False for a type that is not known to move quantity or cash: nothing is booked,
+        and the account has to be compared with the venue.
+        """
+        p = self._positions[execution.instrument]
+        if execution.exec_type in CASH_ONLY:
+            self.funding = _EXACT.subtract(self.funding, execution.fee)
+            p.funding = _EXACT.subtract(p.funding, execution.fee)
+            p.trip = _EXACT.subtract(p.trip, execution.fee) if p.qty else p.trip
+            self._agree_wallet()
+            return True
+        if execution.exec_type not in MOVES_QUANTITY:
+            self.counters["strange_executions"] += 1
+            return False
+        qty, fee = self._fee_in_money(p.instrument, execution)
+        self.fees = _EXACT.add(self.fees, fee)
+        p.fees = _EXACT.add(p.fees, fee)
+        p.trip = _EXACT.subtract(p.trip, fee)
+        self._move(p, int(execution.side) * qty, execution.px, strategy)
+        self._agree(p)
+        self._agree_wallet()
+        return True
+
+    def _fee_in_money(self, instrument: Instrument, execution: Execution) -> tuple[int, Decimal]:
+        """Quantity received and fee in the settle coin.
+
+        A spot buy may pay in the base coin: then less was received, rounded down to whole units,
+        and what was given up is a fee at the price of the fill.
+        """
+        coin = execution.fee_coin
+        if coin in ("", self.coin) or execution.fee == 0:
+            return execution.qty, execution.fee
+        if coin == instrument.base and instrument.category is Category.SPOT:
+            units = _EXACT.scaleb(execution.fee, instrument.qty_scale)
+            received = math.floor(_EXACT.subtract(Decimal(execution.qty), units))
+            received = max(received, 0)
+            given = execution.qty - received
+            return received, _EXACT.scaleb(
+                Decimal(given * execution.px), -instrument.price_scale - instrument.qty_scale
+            )
+        # Paid in a third coin (a discount token): no price to book it at; said, not guessed.
+        self.counters["foreign_fees"] += 1
+        return execution.qty, _ZERO
+
+    def _move(self, p: _Position, change: int, px: int, strategy: str) -> None:
+        if p.qty and (p.qty > 0) != (change > 0):
+            closing = min(abs(change), abs(p.qty))
+            self._reduce(p, closing, px, strategy)
+            change += closing if change < 0 else -closing
+        if change:
+            p.cost = _EXACT.add(p.cost, self._value(p, px, abs(change)))
+            p.qty += change
+        if p.qty:
+            self._open.add(p.instrument.index)
+        else:
+            self._open.discard(p.instrument.index)
+
+    def _reduce(self, p: _Position, qty: int, px: int, strategy: str) -> None:
+        held = abs(p.qty)
+        sign = 1 if p.qty > 0 else -1
+        if qty == held:
+            released = p.cost
+        else:
+            share = _EXACT.divide(_EXACT.multiply(p.cost, Decimal(qty)), Decimal(held))
+            released = share.quantize(_QUANTUM, context=_EXACT)
+        gain = _EXACT.subtract(self._value(p, px, qty), released)
+        if sign < 0:
+            gain = _EXACT.minus(gain)
+        p.cost = _EXACT.subtract(p.cost, released)
+        p.qty -= sign * qty
+        p.realized = _EXACT.add(p.realized, gain)
+        self.realized = _EXACT.add(self.realized, gain)
+        p.trip = _EXACT.add(p.trip, gain)
+        if p.qty == 0:
+            if strategy:
+                self.record(strategy).add(p.trip)
+            p.trip = _ZERO
+
+    def _value(self, p: _Position, px: int, qty: int) -> Decimal:
+        i = p.instrument
+        return _EXACT.scaleb(Decimal(px * qty), -i.price_scale - i.qty_scale)
+
+    def _earned(self) -> Decimal:
+        return _EXACT.add(
+            _EXACT.subtract(self.realized, self.fees), _EXACT.add(self.funding, self.adjustments)
+        )
+
+    # --- comparing with the venue ----------------------------------------------------------
+
+    def on_position(self, snapshot: PositionSnapshot) -> None:
+        """The venue's view; older than what is known is ignored."""
+        p = self._positions[snapshot.instrument]
+        known = p.venue
+        if known is not None and (snapshot.seq, snapshot.updated_ms) < (
+            known.seq,
+            known.updated_ms,
+        ):
+            return
+        p.venue = snapshot
+        self._agree(p)
+
+    def on_wallet(self, snapshot: WalletSnapshot) -> None:
+        if snapshot.coin != self.coin:
+            return
+        if self.start is None:
+            self.start = _EXACT.subtract(snapshot.balance, self._earned())
+        self._wallet = snapshot
+        self._agree_wallet()
+
+    def forget_venue(self) -> None:
+        """What the venue said before a gap is no measure of what is held after it."""
+        for p in self._positions:
+            p.venue = p.differs_since_ns = None
+        self._wallet = self._wallet_differs_since_ns = None
+
+    def _agree(self, p: _Position) -> None:
+        # In a busy market both sides move all the time: to agree at one instant is enough.
+        if p.venue is not None and p.venue.qty == p.qty:
+            p.differs_since_ns = None
+
+    def _agree_wallet(self) -> None:
+        if self._wallet is not None and self._wallet.balance == self.balance:
+            self._wallet_differs_since_ns = None
+
+    def compare(self, now_ns: int) -> bool:
+        """Compare with the venue's last word; True if something new has differed for too long.
+
+        Messages of different topics cross, so a difference has the grace time to resolve.
+        """
+        new = False
+        for p in self._positions:
+            if p.venue is None:
+                continue
+            differs = p.venue.qty != p.qty
+            p.differs_since_ns = _since(differs, p.differs_since_ns, now_ns)
+            new |= self._flag(p.instrument.index, p.differs_since_ns, now_ns)
+        if self._wallet is not None and self.start is not None:
+            differs = self.coin_is_margin and self._wallet.balance != self.balance
+            self._wallet_differs_since_ns = _since(differs, self._wallet_differs_since_ns, now_ns)
+            new |= self._flag(-1, self._wallet_differs_since_ns, now_ns)
+        return new
+
+    @property
+    def coin_is_margin(self) -> bool:
+        """Whether the wallet holds all the money: not on spot, where it turns into base coins."""
+        return all(p.instrument.category is Category.LINEAR for p in self._positions)
+
+    def _flag(self, key: int, since_ns: int | None, now_ns: int) -> bool:
+        if since_ns is None or now_ns - since_ns < self._grace_ns:
+            if since_ns is None:
+                self.mismatched.discard(key)
+            return False
+        if key in self.mismatched:
+            return False
+        self.mismatched.add(key)
+        self.counters["mismatches"] += 1
+        return True
+
+    def differences(self) -> list[str]:
+        """Where ledger and venue differ now, in words."""
+        said = [
+            f"{p.instrument.symbol}: position {p.qty}, venue {p.venue.qty}"
+            for p in self._positions
+            if p.venue is not None and p.venue.qty != p.qty
+        ]
+        wallet = self._wallet
+        if wallet is not None and self.coin_is_margin and wallet.balance != self.balance:
+            said.append(f"{self.coin}: balance {self.balance}, venue {wallet.balance}")
+        return said
+
+    def adopt(self, *, missing_is_flat: bool = False) -> list[str]:
+        """Make the venue's last word ours, after a reconciliation; says what was changed.
+
+        A position that differs is taken over with the venue's entry price, and cash that differs
+        becomes an adjustment. Nothing is done where both agree, which is the normal case. A
+        position that the venue has not mentioned stays, or goes with `missing_is_flat`.
+        """
+        said: list[str] = []
+        for p in self._positions:
+            p.differs_since_ns = None
+            theirs = 0 if p.venue is None and missing_is_flat else p.qty
+            entry_px = _ZERO
+            if p.venue is not None:
+                theirs, entry_px = p.venue.qty, p.venue.entry_px
+            if theirs == p.qty:
+                continue
+            said.append(f"{p.instrument.symbol}: position {p.qty}, venue {theirs}: adopted")
+            self.counters["adopted_positions"] += 1
+            p.qty = theirs
+            p.cost = _EXACT.multiply(entry_px, p.instrument.qty_decimal(abs(theirs)))
+            p.trip = _ZERO
+            if p.qty:
+                self._open.add(p.instrument.index)
+            else:
+                self._open.discard(p.instrument.index)
+        balance = self.balance
+        if self._wallet is not None and balance is not None and self.coin_is_margin:
+            off = _EXACT.subtract(self._wallet.balance, balance)
+            if off:
+                said.append(
+                    f"{self.coin}: balance {balance}, venue {self._wallet.balance}: adopted"
+                )
+                self.counters["adopted_balances"] += 1
+                self.adjustments = _EXACT.add(self.adjustments, off)
+        self._wallet_differs_since_ns = None
+        self.mismatched.clear()
+        return said
+
+
+def _since(differs: bool, since_ns: int | None, now_ns: int) -> int | None:
+    if not differs:
+        return None
+    return now_ns if since_ns is None else since_ns
