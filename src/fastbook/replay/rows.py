@@ -1,0 +1,272 @@
+"""v5 rows of the private topics and of their REST twins, from the venue's own values.
+
+Key sets are those of the venue; keys of what this venue does not do (triggers, take profit,
+portfolio margin) carry the value that the venue shows when they are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from fastbook.replay.accounts import Order, Position, Row
+from fastbook.replay.money import ZERO, over, padded_text, plus, times, wire_text
+from fastbook.types import Category, Instrument, Side
+
+MAINTENANCE_RATE = Decimal("0.005")
+"""Of notional. Shown in rows; nothing here liquidates."""
+
+
+def px_text(instrument: Instrument, px: int) -> str:
+    """A price of a row: stripped on derivatives, padded on spot."""
+    value = instrument.px_decimal(px)
+    if instrument.category is Category.SPOT:
+        return padded_text(value, instrument.price_scale)
+    return wire_text(value)
+
+
+def qty_text(instrument: Instrument, qty: int) -> str:
+    """A quantity of a row: stripped on derivatives, padded on spot."""
+    value = instrument.qty_decimal(qty)
+    if instrument.category is Category.SPOT:
+        return padded_text(value, instrument.qty_scale)
+    return wire_text(value)
+
+
+def order_row(order: Order) -> Row:
+    """The order row of `/v5/order/realtime`, with `category` and what only the stream adds."""
+    instrument = order.instrument
+    spot = instrument.category is Category.SPOT
+    leaves = order.leaves
+    average = ZERO
+    if order.cum_qty:
+        average = over(order.cum_value, instrument.qty_decimal(order.cum_qty))
+    fees = sum(order.fees.values(), start=ZERO)
+    by_quote = order.quote_budget > 0
+    leaves_value = times(instrument.qty_decimal(leaves), instrument.px_decimal(order.px))
+    if by_quote:
+        leaves_value = plus(order.quote_budget, order.cum_value.copy_negate())
+    row: Row = {
+        "category": str(instrument.category),
+        "symbol": instrument.symbol,
+        "orderId": order.order_id,
+        "orderLinkId": order.link_id,
+        "blockTradeId": "",
+        "side": order.side.wire,
+        "positionIdx": 0,
+        "orderStatus": order.status,
+        "cancelType": order.cancel_type,
+        "rejectReason": order.reject_reason,
+        "timeInForce": str(order.tif),
+        "isLeverage": "0" if spot else "",
+        "price": "0" if by_quote else px_text(instrument, order.px),
+        "qty": wire_text(order.quote_budget) if by_quote else qty_text(instrument, order.qty),
+        "avgPrice": wire_text(average) if order.cum_qty else "",
+        "leavesQty": qty_text(instrument, leaves),
+        "leavesValue": wire_text(leaves_value),
+        "cumExecQty": qty_text(instrument, order.cum_qty),
+        "cumExecValue": wire_text(order.cum_value),
+        "cumExecFee": wire_text(fees),
+        "orderType": str(order.order_type),
+        "stopOrderType": "",
+        "orderIv": "",
+        "triggerPrice": "",
+        "takeProfit": "",
+        "stopLoss": "",
+        "triggerBy": "",
+        "tpTriggerBy": "",
+        "slTriggerBy": "",
+        "triggerDirection": 0,
+        "placeType": "",
+        "lastPriceOnCreated": px_text(instrument, order.last_px) if order.last_px else "",
+        "closeOnTrigger": order.close_on_trigger,
+        "reduceOnly": order.reduce_only,
+        "smpGroup": 0,
+        "smpType": "None",
+        "smpOrderId": "",
+        "slLimitPrice": "0",
+        "tpLimitPrice": "0",
+        "tpslMode": "UNKNOWN",
+        "createType": "CreateByUser",
+        "marketUnit": order.market_unit,
+        "createdTime": str(order.created_ms),
+        "updatedTime": str(order.updated_ms),
+        "feeCurrency": "",
+        "closedPnl": wire_text(order.closed_pnl),
+        "cumFeeDetail": {coin: wire_text(fee) for coin, fee in order.fees.items()},
+        "slippageToleranceType": "UNKNOWN",
+        "slippageTolerance": "",
+    }
+    if spot:
+        del row["createType"]
+    return row
+
+
+def query_order_row(order: Order) -> Row:
+    """The same row as REST gives it: without the keys that only the stream has."""
+    row = order_row(order)
+    for key in ("category", "feeCurrency", "closedPnl"):
+        del row[key]
+    return row
+
+
+def execution_row(
+    order: Order,
+    *,
+    exec_id: str,
+    px: int,
+    qty: int,
+    value: Decimal,
+    fee: Decimal,
+    fee_rate: Decimal,
+    fee_coin: str,
+    is_maker: bool,
+    closed: int,
+    pnl: Decimal,
+    mark: Decimal,
+    now_ms: int,
+    seq: int,
+) -> Row:
+    """One fill of `order`, which already counts it."""
+    instrument = order.instrument
+    market_buy = order.quote_budget > 0
+    return {
+        "category": str(instrument.category),
+        "symbol": instrument.symbol,
+        "closedSize": wire_text(instrument.qty_decimal(closed)),
+        "execFee": wire_text(fee),
+        "execId": exec_id,
+        "execPrice": px_text(instrument, px),
+        "execQty": qty_text(instrument, qty),
+        "execType": "Trade",
+        "execValue": wire_text(value),
+        "feeRate": wire_text(fee_rate),
+        "tradeIv": "",
+        "markIv": "",
+        "blockTradeId": "",
+        "markPrice": wire_text(mark),
+        "indexPrice": "",
+        "underlyingPrice": "",
+        "leavesQty": qty_text(instrument, order.qty - order.cum_qty),
+        "orderId": order.order_id,
+        "orderLinkId": order.link_id,
+        "orderPrice": "0" if market_buy else px_text(instrument, order.px),
+        "orderQty": qty_text(instrument, 0 if market_buy else order.qty),
+        "orderType": str(order.order_type),
+        "stopOrderType": "UNKNOWN",
+        "side": order.side.wire,
+        "execTime": str(now_ms),
+        "isLeverage": "0",
+        "isMaker": is_maker,
+        "seq": seq,
+        "marketUnit": order.market_unit,
+        "execPnl": wire_text(pnl),
+        "createType": "CreateByUser",
+        "extraFees": "",
+        "feeCurrency": fee_coin,
+    }
+
+
+def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: int) -> Row:
+    """The row of the private `position` topic."""
+    instrument = position.instrument
+    value = position.value(mark)
+    margin = wire_text(over(value, leverage))
+    maintenance = wire_text(times(value, MAINTENANCE_RATE))
+    entry = wire_text(position.entry_px)
+    side = "" if position.qty == 0 else Side.BUY.wire if position.qty > 0 else Side.SELL.wire
+    return {
+        "positionIdx": 0,
+        "tradeMode": 0,
+        "riskId": 1,
+        "riskLimitValue": "2000000",
+        "symbol": instrument.symbol,
+        "side": side,
+        "size": wire_text(instrument.qty_decimal(abs(position.qty))),
+        "entryPrice": entry,
+        "sessionAvgPrice": "",
+        "leverage": wire_text(leverage),
+        "positionValue": wire_text(position.cost),
+        "positionBalance": "0",
+        "markPrice": wire_text(mark),
+        "positionIM": margin,
+        "positionIMByMp": margin,
+        "positionMM": maintenance,
+        "positionMMByMp": maintenance,
+        "takeProfit": "0",
+        "stopLoss": "0",
+        "trailingStop": "0",
+        "unrealisedPnl": wire_text(position.unrealized(mark)),
+        "curRealisedPnl": wire_text(position.session_realized),
+        "cumRealisedPnl": wire_text(position.net_realized),
+        "breakEvenPrice": entry,
+        "createdTime": str(position.created_ms),
+        "updatedTime": str(position.updated_ms),
+        "tpslMode": "Full",
+        "liqPrice": "",
+        "bustPrice": "",
+        "category": str(instrument.category),
+        "positionStatus": "Normal",
+        "adlRankIndicator": 0 if position.qty == 0 else 2,
+        "autoAddMargin": 0,
+        "leverageSysUpdatedTime": "",
+        "mmrSysUpdatedTime": "",
+        "seq": seq,
+        "isReduceOnly": False,
+    }
+
+
+def query_position_row(position: Position, *, mark: Decimal, leverage: Decimal) -> Row:
+    """The same row as REST gives it: `avgPrice` for `entryPrice`, no `category`."""
+    row = position_row(position, mark=mark, leverage=leverage, seq=position.seq)
+    row["avgPrice"] = row.pop("entryPrice")
+    del row["category"]
+    row["openTime"] = 0 if position.qty == 0 else position.created_ms
+    return row
+
+
+def wallet_row(coins: Mapping[str, Mapping[str, Decimal]], account: Mapping[str, Decimal]) -> Row:
+    """The account row with its coins, as on the `wallet` topic and in wallet-balance.
+
+    `coins`: coin -> equity, usd, balance, locked, order_im, position_im, position_mm,
+    unrealized, realized. `account`: the same sums in USD plus available.
+    """
+    equity = account["equity"]
+    initial = plus(account["order_im"], account["position_im"])
+    return {
+        "accountType": "UNIFIED",
+        "accountIMRate": wire_text(over(initial, equity)) if equity > 0 else "0",
+        "accountMMRate": wire_text(over(account["position_mm"], equity)) if equity > 0 else "0",
+        "totalEquity": wire_text(equity),
+        "totalWalletBalance": wire_text(account["balance"]),
+        "totalMarginBalance": wire_text(equity),
+        "totalAvailableBalance": wire_text(account["available"]),
+        "totalPerpUPL": wire_text(account["unrealized"]),
+        "totalInitialMargin": wire_text(initial),
+        "totalMaintenanceMargin": wire_text(account["position_mm"]),
+        "coin": [
+            {
+                "coin": coin,
+                "equity": wire_text(of["equity"]),
+                "usdValue": wire_text(of["usd"]),
+                "walletBalance": wire_text(of["balance"]),
+                "locked": wire_text(of["locked"]),
+                "borrowAmount": "0",
+                "spotBorrow": "0",
+                "accruedInterest": "0",
+                "totalOrderIM": wire_text(of["order_im"]),
+                "totalPositionIM": wire_text(of["position_im"]),
+                "totalPositionMM": wire_text(of["position_mm"]),
+                "unrealisedPnl": wire_text(of["unrealized"]),
+                "cumRealisedPnl": wire_text(of["realized"]),
+                "bonus": "0",
+                "spotHedgingQty": "0",
+                "marginCollateral": True,
+                "collateralSwitch": True,
+                "availableToWithdraw": "",
+                "availableToBorrow": "",
+            }
+            for coin, of in coins.items()
+        ],
+        "accountLTV": "0",
+    }

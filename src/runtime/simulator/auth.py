@@ -1,0 +1,88 @@
+"""Signatures as an exchange checks them: over the bytes that came, with its own clock."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+
+from fastbook.errors import VenueError
+
+from .options import ApiKey
+
+EXPIRED = 10002
+BAD_KEY = 10003
+BAD_SIGN = 10004
+RECV_WINDOW_DEFAULT_MS = 5000
+_AHEAD_MAX_MS = 1000  # a client clock may be this far ahead, whatever its window
+_DIGITS_MAX = 16
+
+
+def _digest(secret: str, text: bytes) -> str:
+    return hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
+
+
+def _milliseconds(text: str) -> int | None:
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX:
+        return int(text)
+    return None
+
+
+class Keys:
+    """The API keys that the exchange has given out."""
+
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._by_key = {key.api_key: key for key in keys}
+
+    def check_rest(self, headers: Mapping[str, str], payload: bytes, now_ms: int) -> ApiKey:
+        """The key that signed a request; `payload` is the raw query string or the raw body.
+
+        Raises VenueError 10003 (unknown key), 10002 (outside the time window) or 10004
+        (the signature is of something else).
+        """
+        name = headers.get("X-BAPI-API-KEY", "")
+        key = self._by_key.get(name)
+        if key is None:
+            raise VenueError(BAD_KEY, "API key is invalid.")
+        stamp = headers.get("X-BAPI-TIMESTAMP", "")
+        window = headers.get("X-BAPI-RECV-WINDOW", "")
+        stamp_ms = _milliseconds(stamp)
+        window_ms = _milliseconds(window) if window else RECV_WINDOW_DEFAULT_MS
+        if (
+            stamp_ms is None
+            or window_ms is None
+            or not now_ms - window_ms <= stamp_ms < now_ms + _AHEAD_MAX_MS
+        ):
+            raise VenueError(
+                EXPIRED,
+                "invalid request, please check your server timestamp or recv_window param. "
+                f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
+            )
+        text = f"{stamp}{name}{window}".encode() + payload
+        if not self._matches(key, text, headers.get("X-BAPI-SIGN", "")):
+            raise VenueError(BAD_SIGN, "error sign! please check your signature generation")
+        return key
+
+    def check_ws(self, args: object, now_ms: int) -> ApiKey:
+        """The key of a socket's `auth` request: [key, expires ms, signature].
+
+        Raises VenueError with the text that the venue answers.
+        """
+        if not isinstance(args, list) or len(args) != 3:
+            raise VenueError(EXPIRED, "Params Error")
+        name, expires, sign = args
+        expires_ms = _milliseconds(str(expires)) if not isinstance(expires, bool) else None
+        if expires_ms is None or expires_ms <= now_ms:
+            raise VenueError(EXPIRED, "Params Error")
+        key = self._by_key.get(name) if isinstance(name, str) else None
+        if key is None:
+            raise VenueError(BAD_KEY, "API key is invalid.")
+        if not isinstance(sign, str) or not self._matches(
+            key, f"GET/realtime{expires_ms}".encode(), sign
+        ):
+            raise VenueError(BAD_SIGN, "Sign error")
+        return key
+
+    @staticmethod
+    def _matches(key: ApiKey, text: bytes, sign: str) -> bool:
+        return hmac.compare_digest(_digest(key.api_secret, text).encode(), sign.encode())

@@ -1,0 +1,267 @@
+"""Faults on demand, for tests and for the demo's chaos: from Python, or over HTTP.
+
+`POST /_control/fault` takes one JSON object: ``kind`` and that kind's fields. Topics may hold
+shell wildcards (``orderbook.50.*``) and mean topics that somebody has subscribed to before.
+
+| kind | fields | effect |
+|---|---|---|
+| drop | topic, n = 1 | the next n deltas are made and lost: a gap |
+| duplicate | topic, n = 1 | the next n deltas are sent twice |
+| stall | topic, seconds | the topic is silent; a new subscription ends it |
+| restart | topic | a snapshot with u = 1 |
+| empty | topic, side = "a" or "b", seconds | a snapshot without that side, then silence |
+| reject | topic (exact), n = 1 | the next n subscriptions are refused |
+| cut | stream = "public" or "private", n = all | connections break without a close frame |
+| mute_pongs | on | public pings are not answered |
+| data_before_ack | on | the snapshot comes before the acknowledgement |
+| mute_private | on | private rows are lost |
+| reverse_private | on | wallet, position, execution, order: the other way round |
+| order_error | code, n = 1, message | the next n creates are refused with this code |
+| http_error | status, n = 1 | the next n signed requests fail with this status and HTML |
+| lost_answer | n = 1 | the next n creates are carried out, and the connection breaks |
+| skew | ms | the exchange's clock runs ahead by this much |
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from fastbook.errors import ConfigError
+
+from .hub import TopicHub
+from .private import PrivateExchange
+from .public import PublicExchange
+from .rest import RestExchange
+from .topics import BookTopic
+
+SECONDS_MAX = 3600.0
+COUNT_MAX = 1_000_000
+
+
+class Skew:
+    """How far the exchange's wall clock is ahead of the real one."""
+
+    def __init__(self) -> None:
+        self.ms = 0
+
+
+class Faults:
+    """Every fault as a method; each takes effect at once."""
+
+    def __init__(
+        self,
+        hub: TopicHub,
+        public: PublicExchange,
+        private: PrivateExchange,
+        rest: RestExchange,
+        skew: Skew,
+        clock: Callable[[], tuple[float, int]],
+    ) -> None:
+        self._hub = hub
+        self._public = public
+        self._private = private
+        self._rest = rest
+        self._skew = skew
+        self._clock = clock
+
+    def _topics(self, pattern: str) -> list[BookTopic]:
+        topics = [topic for topic in self._hub.matching(pattern) if topic.readers]
+        if not topics:
+            raise ConfigError(f"nobody reads an order book topic like {pattern!r}")
+        return topics
+
+    def drop(self, topic: str, n: int = 1) -> int:
+        """Lose the next n deltas; the number of topics hit, as of every topic fault."""
+        topics = self._topics(topic)
+        for book in topics:
+            book.lose += n
+        return len(topics)
+
+    def gap(self, topic: str) -> int:
+        return self.drop(topic, 1)
+
+    def duplicate(self, topic: str, n: int = 1) -> int:
+        topics = self._topics(topic)
+        for book in topics:
+            book.double += n
+        return len(topics)
+
+    def stall(self, topic: str, seconds: float) -> int:
+        topics = self._topics(topic)
+        for book in topics:
+            book.stall(self._clock()[0] + seconds)
+        return len(topics)
+
+    def restart(self, topic: str) -> int:
+        topics = self._topics(topic)
+        for book in topics:
+            book.restart(self._clock()[1])
+        self._public.flush()
+        return len(topics)
+
+    def empty(self, topic: str, side: str = "a", seconds: float = 1.0) -> int:
+        if side not in ("a", "b"):
+            raise ConfigError(f'side must be "a" or "b", was {side!r}')
+        now_s, now_ms = self._clock()
+        topics = self._topics(topic)
+        for book in topics:
+            book.show_empty(side, now_s + seconds, now_ms)
+        self._public.flush()
+        return len(topics)
+
+    def reject(self, topic: str, n: int = 1) -> int:
+        self._public.rejected_topics[topic] += n
+        return 1
+
+    def cut(self, n: int | None = None, stream: str = "public") -> int:
+        """Break n connections (None: all); how many were broken."""
+        if stream == "public":
+            return self._public.cut(n)
+        if stream == "private":
+            return self._private.cut(n)
+        raise ConfigError(f"stream must be public or private, was {stream!r}")
+
+    def mute_pongs(self, on: bool = True) -> int:
+        self._public.mute_pongs = on
+        return 1
+
+    def data_before_ack(self, on: bool = True) -> int:
+        self._public.data_before_ack = on
+        return 1
+
+    def mute_private(self, on: bool = True) -> int:
+        self._private.mute = on
+        return 1
+
+    def reverse_private(self, on: bool = True) -> int:
+        self._private.reverse = on
+        return 1
+
+    def order_error(self, code: int, n: int = 1, message: str = "fault") -> int:
+        self._rest.faults.order_errors.extend([(code, message)] * n)
+        return n
+
+    def http_error(self, status: int, n: int = 1) -> int:
+        if not 400 <= status <= 599:
+            raise ConfigError(f"status must be 400 to 599, was {status}")
+        self._rest.faults.http_errors.extend([status] * n)
+        return n
+
+    def lost_answer(self, n: int = 1) -> int:
+        self._rest.faults.lost_answers += n
+        return n
+
+    def skew(self, ms: int) -> int:
+        self._skew.ms = ms
+        return 1
+
+    def apply(self, fault: Mapping[str, object]) -> int:
+        """Do what one JSON object asks for; ConfigError when it asks for nothing known."""
+        kind = fault.get("kind")
+        fields = _FIELDS.get(kind) if isinstance(kind, str) else None
+        if fields is None or not isinstance(kind, str):
+            raise ConfigError(f"kind must be one of {', '.join(_FIELDS)}, was {kind!r}")
+        given = {key: value for key, value in fault.items() if key != "kind"}
+        unknown = sorted(given.keys() - fields.keys())
+        if unknown:
+            raise ConfigError(f"{kind}: unknown fields: {', '.join(unknown)}")
+        for name, value in given.items():
+            if not fields[name](value):
+                raise ConfigError(f"{kind}: bad {name}: {value!r}")
+        missing = sorted(_REQUIRED.get(kind, set()) - given.keys())
+        if missing:
+            raise ConfigError(f"{kind}: missing fields: {', '.join(missing)}")
+        method: Callable[..., int] = getattr(self, kind)
+        return method(**given)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 200
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= COUNT_MAX
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 40
+
+
+def _is_seconds(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= SECONDS_MAX
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_FIELDS: dict[str, dict[str, Callable[[object], bool]]] = {
+    "drop": {"topic": _is_text, "n": _is_count},
+    "gap": {"topic": _is_text},
+    "duplicate": {"topic": _is_text, "n": _is_count},
+    "stall": {"topic": _is_text, "seconds": _is_seconds},
+    "restart": {"topic": _is_text},
+    "empty": {"topic": _is_text, "side": _is_text, "seconds": _is_seconds},
+    "reject": {"topic": _is_text, "n": _is_count},
+    "cut": {"n": _is_count, "stream": _is_text},
+    "mute_pongs": {"on": _is_flag},
+    "data_before_ack": {"on": _is_flag},
+    "mute_private": {"on": _is_flag},
+    "reverse_private": {"on": _is_flag},
+    "order_error": {"code": _is_int, "n": _is_count, "message": _is_text},
+    "http_error": {"status": _is_int, "n": _is_count},
+    "lost_answer": {"n": _is_count},
+    "skew": {"ms": _is_int},
+}
+_REQUIRED = {
+    "drop": {"topic"},
+    "gap": {"topic"},
+    "duplicate": {"topic"},
+    "stall": {"topic", "seconds"},
+    "restart": {"topic"},
+    "empty": {"topic"},
+    "reject": {"topic"},
+    "order_error": {"code"},
+    "http_error": {"status"},
+    "skew": {"ms"},
+}
+
+
+def from_loopback(request: web.Request) -> bool:
+    try:
+        return ipaddress.ip_address(request.remote or "").is_loopback
+    except ValueError:
+        return False
+
+
+def add_control_routes(
+    app: web.Application, faults: Faults, state: Callable[[], dict[str, Any]]
+) -> None:
+    """`POST /_control/fault` and `GET /_control/state`; answers to loopback only."""
+
+    async def fault(request: web.Request) -> web.Response:
+        if not from_loopback(request):
+            return web.Response(status=403)
+        try:
+            asked = orjson.loads(await request.read())
+            if not isinstance(asked, dict):
+                raise ConfigError("the body must be a JSON object")
+            hit = faults.apply(asked)
+        except (ConfigError, orjson.JSONDecodeError) as e:
+            return web.json_response({"ok": False, "error": str(e)}, status=400)
+        return web.json_response({"ok": True, "hit": hit})
+
+    async def show(request: web.Request) -> web.Response:
+        if not from_loopback(request):
+            return web.Response(status=403)
+        return web.Response(body=orjson.dumps(state()), content_type="application/json")
+
+    app.router.add_post("/_control/fault", fault)
+    app.router.add_get("/_control/state", show)

@@ -1,0 +1,199 @@
+"""All public topics and the clockwork that decides when each of them speaks.
+
+Two ways to pace order books: the venue's own cadence (every topic on its interval), or a fixed
+number of book messages a second over all topics that somebody reads. Either way, work that
+cannot be done in time is skipped and counted, never queued.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fnmatch import fnmatchcase
+
+from fastbook.types import Instrument
+
+from .market import SimulatedMarket
+from .options import SimulatorOptions
+from .topics import BookTopic, Reader, TickerTopic, Topic, TradeTopic
+
+DEPTHS = {"1": 1, "50": 50, "200": 200, "1000": 1000}
+IDLE_STEP_S = 0.25  # a symbol that nobody reads still lives, slowly
+CATCH_UP_S = 0.05  # a late tick makes up for at most this much
+_STEPS_PER_FRAME_MAX = 4  # tries to make a book change, before its message is skipped
+
+
+class TopicHub:
+    """Topics by name, made when first asked for."""
+
+    def __init__(
+        self, options: SimulatorOptions, market: SimulatedMarket, counters: Counter[str]
+    ) -> None:
+        self._options = options
+        self._market = market
+        self._counters = counters
+        self.topics: dict[str, Topic] = {}
+        self._books: list[BookTopic] = []  # those that somebody reads
+        self._tickers: list[TickerTopic] = []
+        self._trades: dict[int, TradeTopic] = {}
+        self._traded: dict[int, None] = {}
+        self._next = 0
+        self._budget = 0.0
+        self._stepped_s = [0.0] * len(market.instruments)
+        self._owed_events = [0.0] * len(market.instruments)
+        self._idle = 0
+        self._last_s = 0.0
+
+    def find(self, name: str) -> Topic | None:
+        """The topic of this name, None when the category has no such topic."""
+        topic = self.topics.get(name)
+        if topic is None:
+            topic = self._make(name)
+            if topic is not None:
+                self.topics[name] = topic
+        return topic
+
+    def symbol_of(self, name: str) -> str | None:
+        """The symbol that a well-formed topic name asks for, listed or not."""
+        kind, _, rest = name.partition(".")
+        if kind == "orderbook":
+            depth, _, symbol = rest.partition(".")
+            return symbol if depth in DEPTHS else None
+        return rest if kind in ("publicTrade", "tickers") else None
+
+    def _make(self, name: str) -> Topic | None:
+        symbol = self.symbol_of(name)
+        instrument = self._market.by_symbol.get(symbol) if symbol else None
+        if instrument is None:
+            return None
+        kind, _, rest = name.partition(".")
+        if kind == "orderbook":
+            depth = DEPTHS[rest.partition(".")[0]]
+            return BookTopic(name, depth, instrument, self._market)
+        if kind == "publicTrade":
+            return TradeTopic(name, instrument, self._market)
+        return TickerTopic(name, instrument, self._market)
+
+    def book(self, depth: int, instrument: Instrument) -> BookTopic:
+        topic = self.find(f"orderbook.{depth}.{instrument.symbol}")
+        assert isinstance(topic, BookTopic)
+        return topic
+
+    def matching(self, pattern: str) -> list[BookTopic]:
+        """Order book topics made so far whose name matches, with shell wildcards."""
+        return [
+            topic
+            for name, topic in self.topics.items()
+            if isinstance(topic, BookTopic) and fnmatchcase(name, pattern)
+        ]
+
+    def join(self, topic: Topic, reader: Reader, now_ms: int) -> None:
+        first = not topic.readers
+        topic.join(reader, now_ms)
+        if not first:
+            return
+        if isinstance(topic, BookTopic):
+            topic.due_s = 0.0
+            self._books.append(topic)
+        elif isinstance(topic, TickerTopic):
+            self._tickers.append(topic)
+        elif isinstance(topic, TradeTopic):
+            self._trades[topic.index] = topic
+
+    def leave(self, topic: Topic, reader: Reader) -> None:
+        if reader not in topic.readers:
+            return
+        topic.leave(reader)
+        if topic.readers:
+            return
+        if isinstance(topic, BookTopic):
+            self._books.remove(topic)
+        elif isinstance(topic, TickerTopic):
+            self._tickers.remove(topic)
+        elif isinstance(topic, TradeTopic):
+            self._trades.pop(topic.index, None)
+
+    def note_trades(self, index: int) -> None:
+        """Trades of this symbol wait to be published."""
+        self._traded[index] = None
+
+    # The clockwork.
+
+    def tick(self, now_s: float, now_ms: int) -> None:
+        """Do what is due. `now_s` is monotonic, `now_ms` the wall clock for the frames."""
+        passed_s = now_s - self._last_s if self._last_s else 0.0
+        self._last_s = now_s
+        self._let_idle_symbols_live(now_s, now_ms)
+        if self._options.rate is None:
+            self._by_cadence(now_s, now_ms)
+        else:
+            self._by_rate(self._options.rate, passed_s, now_s, now_ms)
+        self.flush_trades(now_ms)
+        for ticker in self._tickers:
+            if ticker.due_s <= now_s:
+                ticker.due_s = now_s + ticker.interval_s
+                ticker.publish(now_ms)
+
+    def flush_trades(self, now_ms: int) -> None:
+        """Publish waiting trades, those of accounts included."""
+        self._market.collect_account_trades()
+        for index in self._traded:
+            topic = self._trades.get(index)
+            if topic is not None:
+                topic.publish(now_ms)
+        self._traded.clear()
+
+    def _by_cadence(self, now_s: float, now_ms: int) -> None:
+        for topic in self._books:
+            if topic.due_s > now_s:
+                continue
+            late_s = now_s - topic.due_s
+            if topic.due_s and late_s < topic.interval_s:
+                topic.due_s += topic.interval_s
+            else:
+                if topic.due_s:
+                    self._counters["late_frames"] += int(late_s / topic.interval_s)
+                topic.due_s = now_s + topic.interval_s
+            seq = self._live(topic.index, now_s, now_ms)
+            if topic.publish(now_ms, seq, now_s):
+                self._counters["book_frames"] += 1
+
+    def _live(self, index: int, now_s: float, now_ms: int) -> int:
+        """Let the flow of one symbol catch up with the time, within bounds."""
+        passed_s = min(now_s - self._stepped_s[index], IDLE_STEP_S)
+        self._stepped_s[index] = now_s
+        owed = self._owed_events[index] + passed_s * self._options.events_per_s
+        events = int(owed)
+        self._owed_events[index] = owed - events
+        if events == 0:
+            return self._market.venue.next_seq()
+        return self._market.step(index, events, now_ms)
+
+    def _by_rate(self, rate: float, passed_s: float, now_s: float, now_ms: int) -> None:
+        if not self._books:
+            self._budget = 0.0
+            return
+        self._budget += rate * passed_s
+        most = max(1.0, rate * CATCH_UP_S)
+        if self._budget > most:
+            self._counters["late_frames"] += int(self._budget - most)
+            self._budget = most
+        count = int(self._budget)
+        self._budget -= count
+        events = self._options.events_per_frame
+        for _ in range(count):
+            self._next = (self._next + 1) % len(self._books)
+            topic = self._books[self._next]
+            self._stepped_s[topic.index] = now_s
+            for _ in range(_STEPS_PER_FRAME_MAX):
+                seq = self._market.step(topic.index, events, now_ms)
+                if topic.publish(now_ms, seq, now_s):
+                    self._counters["book_frames"] += 1
+                    break
+
+    def _let_idle_symbols_live(self, now_s: float, now_ms: int) -> None:
+        """A few symbols a tick, in turn: cheap, and nobody stands still."""
+        count = len(self._stepped_s)
+        for _ in range(min(count, 4)):
+            self._idle = (self._idle + 1) % count
+            if now_s - self._stepped_s[self._idle] >= IDLE_STEP_S:
+                self._live(self._idle, now_s, now_ms)

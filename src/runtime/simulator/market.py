@@ -1,0 +1,237 @@
+"""The market behind the sockets: books, seeded flow, accounts, trades and 24-hour figures."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from fastbook.replay.matching import MarketFlow, MatchingBook
+from fastbook.replay.money import over, times, wire_text
+from fastbook.replay.universe import universe
+from fastbook.replay.venue import Venue
+from fastbook.types import Category, Instrument, Side
+
+from .options import SimulatorOptions
+
+RECENT_TRADES_MAX = 1000
+Json = dict[str, Any]
+"""One JSON object. Any: text, numbers, flags, lists and objects."""
+
+
+def fixed_text(value: int, scale: int) -> str:
+    """A fixed-point integer with exactly `scale` decimals, as linear frames have it."""
+    if scale == 0:
+        return str(value)
+    text = str(value).rjust(scale + 1, "0")
+    return f"{text[:-scale]}.{text[-scale:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One public trade of a symbol."""
+
+    side: Side
+    px: int
+    qty: int
+    ts_ms: int
+    trade_id: str
+    seq: int
+    tick_direction: str
+
+
+class SymbolFeed:
+    """What the public has seen of one symbol since the exchange started."""
+
+    def __init__(self, instrument: Instrument, start_px: int) -> None:
+        self.instrument = instrument
+        self.first_px = self.high_px = self.low_px = self.last_px = start_px
+        self.volume = 0  # at the quantity scale
+        self.turnover = 0  # px * qty at both scales
+        self.tick_direction = "ZeroPlusTick"
+        self.recent: deque[Trade] = deque(maxlen=RECENT_TRADES_MAX)
+
+    def add(self, side: Side, px: int, qty: int, ts_ms: int, trade_id: str, seq: int) -> Trade:
+        if px > self.last_px:
+            self.tick_direction = "PlusTick"
+        elif px < self.last_px:
+            self.tick_direction = "MinusTick"
+        elif not self.tick_direction.startswith("Zero"):
+            self.tick_direction = f"Zero{self.tick_direction}"
+        self.last_px = px
+        self.high_px, self.low_px = max(self.high_px, px), min(self.low_px, px)
+        self.volume += qty
+        self.turnover += px * qty
+        trade = Trade(side, px, qty, ts_ms, trade_id, seq, self.tick_direction)
+        self.recent.append(trade)
+        return trade
+
+
+class SimulatedMarket:
+    """Steps the flow and keeps what REST and the public topics show. No sockets."""
+
+    def __init__(self, options: SimulatorOptions, on_trades: Callable[[int], None]) -> None:
+        """`on_trades(index)` is called when `pending_trades(index)` may have grown."""
+        self.category = Category(options.category)
+        self._markets = universe(options.symbols, self.category)
+        self.instruments = [m.instrument for m in self._markets]
+        self.by_symbol = {i.symbol: i for i in self.instruments}
+        self.books = [MatchingBook() for _ in self._markets]
+        self.flow = MarketFlow(
+            self.books, self._markets, seed=options.seed, events_per_s=options.events_per_s
+        )
+        self.venue = Venue(self.instruments, self.books, options.rules, seed=options.seed)
+        self.feeds = [SymbolFeed(m.instrument, m.start_px) for m in self._markets]
+        self._pending: list[list[Trade]] = [[] for _ in self._markets]
+        self._wanted = [False] * len(self._markets)
+        self._random = random.Random(options.seed ^ 0x5EED)
+        self._on_trades = on_trades
+        self._spot_trade = 2_280_000_000_000_000_000
+        for index, feed in enumerate(self.feeds):
+            self.venue.prices.set_last(index, feed.last_px)
+
+    def step(self, index: int, events: int, now_ms: int) -> int:
+        """Let the market of one symbol live for `events` events; the seq of what happened."""
+        fills, trades = self.flow.step(index, events)
+        seq = self.venue.next_seq()
+        if fills:
+            self.venue.on_market_fills(index, fills, now_ms, seq)
+        if trades:
+            feed, pending = self.feeds[index], self._pending[index]
+            for side, px, qty in trades:
+                trade = feed.add(Side(side), px, qty, now_ms, self._trade_id(), seq)
+                if self._wanted[index]:
+                    pending.append(trade)
+            self.venue.prices.set_last(index, feed.last_px)
+            self._on_trades(index)
+        return seq
+
+    def collect_account_trades(self) -> None:
+        """Make public the trades that accounts made as takers since the last call."""
+        for trade in self.venue.take_trades():
+            made = self.feeds[trade.index].add(
+                trade.side, trade.px, trade.qty, trade.ts_ms, trade.trade_id, trade.seq
+            )
+            if self._wanted[trade.index]:
+                self._pending[trade.index].append(made)
+            self._on_trades(trade.index)
+
+    def want_trades(self, index: int, wanted: bool) -> None:
+        """Whether anybody reads `take_trades(index)`; nothing is kept for nobody."""
+        self._wanted[index] = wanted
+        if not wanted:
+            self._pending[index].clear()
+
+    def take_trades(self, index: int) -> list[Trade]:
+        """Public trades of one symbol since the last call."""
+        trades = self._pending[index]
+        if trades:
+            self._pending[index] = []
+        return trades
+
+    def _trade_id(self) -> str:
+        if self.category is Category.SPOT:
+            self._spot_trade += 1
+            return str(self._spot_trade)
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    # What the symbol looks like, as JSON values.
+
+    def px_text(self, instrument: Instrument, px: int) -> str:
+        """A price of a public frame: fixed decimals on linear, stripped on spot."""
+        if self.category is Category.SPOT:
+            return wire_text(instrument.px_decimal(px))
+        return fixed_text(px, instrument.price_scale)
+
+    def qty_text(self, instrument: Instrument, qty: int) -> str:
+        if self.category is Category.SPOT:
+            return wire_text(instrument.qty_decimal(qty))
+        return fixed_text(qty, instrument.qty_scale)
+
+    def trade_row(self, instrument: Instrument, trade: Trade) -> Json:
+        """One element of a `publicTrade` frame, keys in the venue's order."""
+        px, qty = self.px_text(instrument, trade.px), self.qty_text(instrument, trade.qty)
+        if self.category is Category.SPOT:
+            return {
+                "i": trade.trade_id,
+                "T": trade.ts_ms,
+                "p": px,
+                "v": qty,
+                "S": trade.side.wire,
+                "seq": trade.seq,
+                "s": instrument.symbol,
+                "BT": False,
+                "RPI": False,
+            }
+        return {
+            "T": trade.ts_ms,
+            "s": instrument.symbol,
+            "S": trade.side.wire,
+            "v": qty,
+            "p": px,
+            "L": trade.tick_direction,
+            "i": trade.trade_id,
+            "BT": False,
+            "RPI": False,
+            "seq": trade.seq,
+        }
+
+    def ticker(self, index: int, now_ms: int) -> Json:
+        """The full `data` of a tickers frame of this category."""
+        feed = self.feeds[index]
+        instrument = feed.instrument
+        change = over(Decimal(feed.last_px - feed.first_px), Decimal(feed.first_px)).quantize(
+            Decimal("1e-6")
+        )
+        scale = instrument.price_scale + instrument.qty_scale
+        volume = self.qty_text(instrument, feed.volume)
+        turnover = wire_text(Decimal(feed.turnover).scaleb(-scale).quantize(Decimal("1e-4")))
+        mark = self.venue.prices.mark(index)
+        common = {
+            "lastPrice": self.px_text(instrument, feed.last_px),
+            "highPrice24h": self.px_text(instrument, feed.high_px),
+            "lowPrice24h": self.px_text(instrument, feed.low_px),
+            "prevPrice24h": self.px_text(instrument, feed.first_px),
+            "volume24h": volume,
+            "turnover24h": turnover,
+            "price24hPcnt": wire_text(change),
+        }
+        if self.category is Category.SPOT:
+            return {"symbol": instrument.symbol, **common, "usdIndexPrice": wire_text(mark)}
+        interest = 1_000_000 * instrument.qty_min
+        interest_value = times(instrument.qty_decimal(interest), mark).quantize(Decimal("0.01"))
+        hours8 = 8 * 3600 * 1000
+        return {
+            "symbol": instrument.symbol,
+            "tickDirection": feed.tick_direction,
+            **common,
+            "prevPrice1h": self.px_text(instrument, feed.first_px),
+            "markPrice": wire_text(mark),
+            "indexPrice": wire_text(mark),
+            "openInterest": self.qty_text(instrument, interest),
+            "openInterestValue": wire_text(interest_value),
+            "fundingIntervalHour": "8",
+            "fundingCap": "0.005",
+            "singleOpenInterest": self.qty_text(instrument, interest // 2),
+            "singleOpenInterestValue": wire_text(interest_value / 2),
+            "nextFundingTime": str((now_ms // hours8 + 1) * hours8),
+            "fundingRate": "0.0001",
+            **self.best(index),
+            "preOpenPrice": "",
+            "preQty": "",
+            "curPreListingPhase": "",
+        }
+
+    def best(self, index: int) -> Json:
+        """Best prices and sizes under the names that tickers use; "" for an empty side."""
+        instrument = self.instruments[index]
+        row: Json = {}
+        for name, side in (("bid1", Side.BUY), ("ask1", Side.SELL)):
+            levels = self.books[index].levels(side, 1)
+            row[f"{name}Price"] = self.px_text(instrument, levels[0][0]) if levels else ""
+            row[f"{name}Size"] = self.qty_text(instrument, levels[0][1]) if levels else ""
+        return row

@@ -1,0 +1,236 @@
+"""The public stream: control requests in their dialects, and frames out in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from .hub import TopicHub
+from .topics import Topic, ws_json
+
+SPOT_ARGS_MAX = 10
+ARGS_CHARS_MAX = 21_000
+REQUEST_BYTES_MAX = 256 * 1024
+_TEXT_KINDS = (WSMsgType.TEXT, WSMsgType.CONTINUATION)
+
+
+class PublicExchange:
+    """What every public connection shares."""
+
+    def __init__(
+        self,
+        hub: TopicHub,
+        category: str,
+        counters: Counter[str],
+        clock: Callable[[], tuple[float, int]],
+        *,
+        slow_reader_bytes_max: int,
+    ) -> None:
+        """`clock()` is (monotonic seconds, wall clock ms)."""
+        self.hub = hub
+        self.category = category
+        self.counters = counters
+        self.clock = clock
+        self.slow_reader_bytes_max = slow_reader_bytes_max
+        self.sessions: dict[PublicSession, None] = {}
+        self.rejected_topics: Counter[str] = Counter()  # fault: how often to refuse a topic
+        self.data_before_ack = False  # fault
+        self.mute_pongs = False  # fault
+        self._connections = 0
+
+    def new_conn_id(self) -> str:
+        self._connections += 1
+        return f"d4sim{self._connections:015d}-pub"
+
+    def flush(self) -> None:
+        """Hand what every connection has queued to its socket, one write each."""
+        for session in list(self.sessions):
+            session.flush()
+
+    def cut(self, count: int | None = None) -> int:
+        """Break connections without a close frame; how many were broken."""
+        victims = list(self.sessions)[:count]
+        for session in victims:
+            session.drop()
+        return len(victims)
+
+    def close_idle(self, older_than_s: float) -> None:
+        """Cut connections with no traffic in either direction since then."""
+        for session in list(self.sessions):
+            if session.active_s < older_than_s:
+                self.counters["idle_closed"] += 1
+                session.drop()
+
+
+class PublicSession(WSListener):
+    """One connection. Frames are queued as bytes and written once per tick."""
+
+    def __init__(self, exchange: PublicExchange) -> None:
+        self._exchange = exchange
+        self._transport: WSTransport | None = None
+        self._outbox: list[bytes] = []
+        self._topics: dict[str, Topic] = {}
+        self._chars = 0
+        self._partial = bytearray()
+        self.conn_id = exchange.new_conn_id()
+        self.active_s = exchange.clock()[0]
+
+    # Socket callbacks.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._exchange.sessions[self] = None
+        self._exchange.counters["public_connections"] += 1
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._transport = None
+        self._exchange.sessions.pop(self, None)
+        for topic in self._topics.values():
+            self._exchange.hub.leave(topic, self)
+        self._topics.clear()
+        self._outbox.clear()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self.active_s = self._exchange.clock()[0]
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code(), frame.get_close_message())
+            transport.disconnect()
+            return
+        if frame.msg_type not in _TEXT_KINDS:
+            return  # pings are answered by picows
+        self._partial += frame.get_payload_as_bytes()
+        if len(self._partial) > REQUEST_BYTES_MAX:
+            self.drop()
+            return
+        if frame.fin:
+            message = bytes(self._partial)
+            self._partial.clear()
+            self._request(message)
+            self.flush()
+
+    # Sending.
+
+    def queue(self, frame: bytes) -> None:
+        """Take one whole WebSocket frame; it leaves with the next flush."""
+        self._outbox.append(frame)
+
+    def flush(self) -> None:
+        if not self._outbox or self._transport is None:
+            return
+        socket = self._transport.underlying_transport
+        if socket.get_write_buffer_size() > self._exchange.slow_reader_bytes_max:
+            self._exchange.counters["slow_readers"] += 1
+            self.drop()
+            return
+        self._exchange.counters["public_messages"] += len(self._outbox)
+        self.active_s = self._exchange.clock()[0]
+        socket.write(b"".join(self._outbox))
+        self._outbox.clear()
+
+    def drop(self) -> None:
+        """Break the connection without a close frame."""
+        self._outbox.clear()
+        if self._transport is not None:
+            self._transport.disconnect(False)
+
+    # Control requests.
+
+    def _request(self, message: bytes) -> None:
+        try:
+            request = orjson.loads(message)
+        except orjson.JSONDecodeError:
+            request = None
+        if not isinstance(request, dict):
+            self._exchange.counters["malformed_requests"] += 1
+            self._answer("", {}, error="Params Error")
+            return
+        op = request.get("op")
+        if op == "ping":
+            if not self._exchange.mute_pongs:
+                self._answer("ping", request, note="pong")
+        elif op == "subscribe" or op == "unsubscribe":
+            self._change(op, request)
+        else:
+            self._answer(str(op), request, error=f"error:request:op not supported,op:{op}")
+
+    def _answer(self, op: str, request: dict[str, Any], *, note: str = "", error: str = "") -> None:
+        """One acknowledgement; spot repeats the op and omits an absent `req_id`."""
+        spot = self._exchange.category == "spot"
+        answer: dict[str, Any] = {
+            "success": not error,
+            "ret_msg": error or note or (op if spot else ""),
+            "conn_id": self.conn_id,
+        }
+        req_id = request.get("req_id")
+        if req_id is not None or not spot:
+            answer["req_id"] = req_id if isinstance(req_id, str) else ""
+        answer["op"] = op
+        self.queue(ws_json(answer))
+
+    def _change(self, op: str, request: dict[str, Any]) -> None:
+        args = request.get("args")
+        if not isinstance(args, list) or not args or not all(isinstance(a, str) for a in args):
+            self._answer(op, request, error="Params Error")
+            return
+        if self._exchange.category == "spot" and len(args) > SPOT_ARGS_MAX:
+            self._answer(op, request, error=f"args size >{SPOT_ARGS_MAX}")
+            return
+        if op == "unsubscribe":
+            for name in args:
+                self._leave(name)
+            self._answer(op, request)
+            return
+        topics = self._wanted(args, request)
+        if topics is None:
+            return
+        if not self._exchange.data_before_ack:
+            self._answer(op, request)
+        now_ms = self._exchange.clock()[1]
+        for topic in topics:
+            self._topics[topic.name] = topic
+            self._chars += len(topic.name)
+            self._exchange.hub.join(topic, self, now_ms)
+        if self._exchange.data_before_ack:
+            self._answer(op, request)
+
+    def _wanted(self, args: list[str], request: dict[str, Any]) -> list[Topic] | None:
+        """The topics asked for; None after an error, which then holds for the whole request."""
+        topics: dict[str, Topic] = {}
+        for name in args:
+            topic, error = self._lookup(name)
+            if name in topics:
+                error = f"error:already subscribed,topic:{name}"
+            if topic is None or error:
+                self._exchange.counters["refused_subscriptions"] += 1
+                self._answer("subscribe", request, error=error)
+                return None
+            topics[name] = topic
+        if self._chars + sum(map(len, topics)) > ARGS_CHARS_MAX:
+            self._answer("subscribe", request, error=f"args length >{ARGS_CHARS_MAX}")
+            return None
+        return list(topics.values())
+
+    def _lookup(self, name: str) -> tuple[Topic | None, str]:
+        exchange = self._exchange
+        if exchange.rejected_topics[name] > 0:
+            exchange.rejected_topics[name] -= 1
+            return None, f"error:handler not found,topic:{name}"
+        if name in self._topics:
+            return None, f"error:already subscribed,topic:{name}"
+        topic = exchange.hub.find(name)
+        if topic is not None:
+            return topic, ""
+        symbol = exchange.hub.symbol_of(name)
+        if symbol and exchange.category == "spot":
+            return None, f"Invalid symbol :[{name}]"
+        return None, f"error:handler not found,topic:{name}"
+
+    def _leave(self, name: str) -> None:
+        topic = self._topics.pop(name, None)
+        if topic is not None:
+            self._chars -= len(name)
+            self._exchange.hub.leave(topic, self)

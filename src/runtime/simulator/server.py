@@ -1,0 +1,272 @@
+"""The bundled exchange, put together: start it, talk v5 to it, stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from picows import WSListener, WSUpgradeRequest, ws_create_server
+
+from fastbook.errors import TransportError
+from fastbook.replay.money import wire_text
+
+from .answers import Answers
+from .auth import Keys
+from .faults import Faults, Skew, add_control_routes
+from .hub import TopicHub
+from .market import SimulatedMarket
+from .options import ApiKey, Endpoints, SimulatorOptions
+from .private import PrivateExchange
+from .public import REQUEST_BYTES_MAX, PublicExchange, PublicSession
+from .rest import BODY_BYTES_MAX, RestExchange
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.002
+HOUSEKEEPING_S = 1.0
+_KEY_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def make_keys(options: SimulatorOptions) -> tuple[ApiKey, ...]:
+    """One key an account, from the seed: they open nothing but this exchange."""
+    rng = random.Random(f"keys-{options.seed}")
+    return tuple(
+        ApiKey(
+            number,
+            "SIM" + "".join(rng.choices(_KEY_LETTERS, k=15)),
+            "".join(rng.choices(_KEY_LETTERS, k=36)),
+        )
+        for number in range(1, options.accounts + 1)
+    )
+
+
+class Simulator:
+    """One exchange in this process. `start` binds its ports, `stop` closes everything."""
+
+    def __init__(
+        self, options: SimulatorOptions, *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.options = options
+        self.counters: Counter[str] = Counter()
+        self.failure: BaseException | None = None  # what ended the clockwork, if anything did
+        self.keys = make_keys(options)
+        self._now_ns = now_ns
+        self._skew = Skew()
+        self.market = SimulatedMarket(options, self._note_trades)
+        self.venue = self.market.venue
+        self.hub = TopicHub(options, self.market, self.counters)
+        self._open_accounts()
+        keys = Keys(self.keys)
+        self.public = PublicExchange(
+            self.hub,
+            options.category,
+            self.counters,
+            self._clock,
+            slow_reader_bytes_max=options.slow_reader_bytes_max,
+        )
+        self.private = PrivateExchange(
+            keys,
+            self.counters,
+            self._now_ms,
+            queue_max=options.private_queue_max,
+            delay_s=options.private_delay_s,
+            idle_timeout_s=options.idle_timeout_s,
+        )
+        answers = Answers(self.market, self.hub, options.rules)
+        self.rest = RestExchange(
+            options, self.venue, answers, keys, self.counters, self._now_ms, self._after_orders
+        )
+        self.faults = Faults(
+            self.hub, self.public, self.private, self.rest, self._skew, self._clock
+        )
+        self._endpoints: Endpoints | None = None
+        self._runner: web.AppRunner | None = None
+        self._ws_server: asyncio.Server | None = None
+        self._clockwork: asyncio.Task[None] | None = None
+
+    def _open_accounts(self) -> None:
+        start = {"USDT": self.options.start_balance}
+        if self.options.start_base_balance:
+            for instrument in self.market.instruments:
+                start[instrument.base] = self.options.start_base_balance
+        for _ in self.keys:
+            self.venue.open_account(start)
+
+    # Time.
+
+    def _now_ms(self) -> int:
+        return self._now_ns() // 1_000_000 + self._skew.ms
+
+    def _clock(self) -> tuple[float, int]:
+        return time.monotonic(), self._now_ms()
+
+    # Life.
+
+    @property
+    def endpoints(self) -> Endpoints:
+        if self._endpoints is None:
+            raise RuntimeError("the simulator has not been started")
+        return self._endpoints
+
+    async def start(self) -> Endpoints:
+        """Bind, and begin to trade. TransportError when a port cannot be had."""
+        options = self.options
+        try:
+            self._ws_server = await ws_create_server(
+                self._accept,
+                options.host,
+                options.ws_port,
+                ssl=options.tls,
+                max_frame_size=REQUEST_BYTES_MAX,
+                logger_name="simulator",
+            )
+            rest_port = await self._start_http()
+        except OSError as e:
+            await self.stop()
+            raise TransportError(f"cannot listen on {options.host}: {e}") from e
+        ws_port = self._ws_server.sockets[0].getsockname()[1]
+        self._endpoints = self._make_endpoints(rest_port, ws_port)
+        self._clockwork = asyncio.create_task(self._run(), name="simulator-clockwork")
+        self._clockwork.add_done_callback(self._clockwork_ended)
+        return self._endpoints
+
+    async def _start_http(self) -> int:
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        self.rest.add_routes(app)
+        app.router.add_get("/v5/private", self.private.serve)
+        add_control_routes(app, self.faults, self.state)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner, self.options.host, self.options.rest_port, ssl_context=self.options.tls
+        )
+        await site.start()
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    def _make_endpoints(self, rest_port: int, ws_port: int) -> Endpoints:
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        s = "s" if self.options.tls is not None else ""
+        return Endpoints(
+            rest=f"http{s}://{host}:{rest_port}",
+            ws_public=f"ws{s}://{host}:{ws_port}/v5/public",
+            ws_private=f"ws{s}://{host}:{rest_port}/v5/private",
+            ws_trade=f"ws{s}://{host}:{rest_port}/v5/trade",
+            accounts=self.keys,
+        )
+
+    async def stop(self) -> None:
+        """Close every connection and port. Safe to call twice."""
+        if self._clockwork is not None:
+            self._clockwork.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._clockwork
+            self._clockwork = None
+        await self.private.close()
+        if self._ws_server is not None:
+            self._ws_server.close()
+        self.public.cut()
+        if self._ws_server is not None:
+            await self._ws_server.wait_closed()
+            self._ws_server = None
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _accept(self, request: WSUpgradeRequest) -> WSListener | None:
+        """Listener of a public connection; None answers 404."""
+        path = request.path.decode("ascii", "replace").partition("?")[0]
+        if path != f"/v5/public/{self.options.category}":
+            self.counters["unknown_paths"] += 1
+            return None
+        return PublicSession(self.public)
+
+    # The clockwork: one task moves the market and sends what is due.
+
+    async def _run(self) -> None:
+        housekeeping_s = 0.0
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_s, now_ms = self._clock()
+            self.hub.tick(now_s, now_ms)
+            self._publish_private()
+            self.public.flush()
+            if now_s >= housekeeping_s:
+                housekeeping_s = now_s + HOUSEKEEPING_S
+                self.public.close_idle(now_s - self.options.idle_timeout_s)
+
+    def _clockwork_ended(self, task: asyncio.Task[None]) -> None:
+        """The market stands still: say so, and break every connection rather than pretend."""
+        if task.cancelled():
+            return
+        self.failure = task.exception()
+        log.critical("the simulated market stopped", exc_info=self.failure)
+        self.public.cut()
+        self.private.cut()
+
+    def _note_trades(self, index: int) -> None:
+        self.hub.note_trades(index)
+
+    def _after_orders(self) -> None:
+        """An order request was carried out: its trades and rows go out at once."""
+        self.hub.flush_trades(self._now_ms())
+        self._publish_private()
+        self.public.flush()
+
+    def _publish_private(self) -> None:
+        for key in self.keys:
+            events = self.venue.take_events(key.account)
+            if events:
+                self.private.publish(key.account, events)
+
+    # For whoever checks the exchange from outside.
+
+    def state(self) -> dict[str, Any]:
+        """Counters, topics and every account to the last digit. Any: it is JSON."""
+        return {
+            "seed": self.options.seed,
+            "category": self.options.category,
+            "symbols": [i.symbol for i in self.market.instruments],
+            "failure": repr(self.failure) if self.failure else "",
+            "counters": dict(self.counters) | {"rate_limited": self.rest.limits.refused},
+            "public_sessions": len(self.public.sessions),
+            "private_sessions": len(self.private.sessions),
+            "topics": {
+                name: {"readers": len(topic.readers), "frames": topic.frames}
+                for name, topic in self.hub.topics.items()
+            },
+            "accounts": [self._account_state(key) for key in self.keys],
+        }
+
+    def _account_state(self, key: ApiKey) -> dict[str, Any]:
+        account = self.venue.account(key.account)
+        figures = self.venue.figures(key.account)
+        return {
+            "api_key": key.api_key,
+            "uid": account.uid,
+            "start": {coin: wire_text(value) for coin, value in account.start.items()},
+            "balances": {coin: wire_text(value) for coin, value in account.balances.items()},
+            "realized": {coin: wire_text(value) for coin, value in account.realized.items()},
+            "fees": {coin: wire_text(value) for coin, value in account.fees.items()},
+            "equity": wire_text(figures.account["equity"]),
+            "open_orders": len(account.open_orders),
+            "executions": len(account.executions),
+            "events_dropped": account.events_dropped,
+            "positions": [
+                {
+                    "symbol": p.instrument.symbol,
+                    "qty": wire_text(p.instrument.qty_decimal(p.qty)),
+                    "cost": wire_text(p.cost),
+                    "realized": wire_text(p.realized),
+                    "fees": wire_text(p.fees),
+                }
+                for p in account.positions.values()
+            ],
+        }
