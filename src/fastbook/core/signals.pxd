@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from fastbook.core.book cimport Book
-from fastbook.core.kernels cimport Bars, Decay, Flow, Returns, Rolling, TrueRange
+from fastbook.core.windows cimport Bars, Decay, Flow, Returns, Rolling, TrueRange
 
 
 cdef enum:  # Signal

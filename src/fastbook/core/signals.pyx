@@ -15,12 +15,13 @@ from enum import IntEnum
 
 from fastbook.core.book cimport STATE_SYNCED, Book, side_top
 from fastbook.core.kernels cimport (
-    bars_init, bars_push, bars_reset,
     checked_int, checked_positive,
+    levels_imbalance, quote_microprice, quote_mid, quote_spread_bps,
+)
+from fastbook.core.windows cimport (
+    bars_init, bars_push, bars_reset,
     decay_init, decay_push, decay_reset,
     flow_init, flow_push, flow_reset, flow_value,
-    levels_imbalance,
-    quote_microprice, quote_mid, quote_spread_bps,
     returns_init, returns_push, returns_reset, returns_value,
     rolling_count, rolling_doubles, rolling_init, rolling_mean, rolling_push, rolling_reset,
     rolling_std, rolling_sum_doubles, rolling_zscore,
