@@ -37,7 +37,7 @@ cdef class BookDecoder:
     cdef int64_t rescales
     cdef dict _books
     cdef dict _scales
-    cdef list _desynced
+    cdef dict _desynced         # topics, as an ordered set: bounded by the number of books
     cdef object _message
     cdef void* last_book_ptr    # borrowed
     cdef readonly SignalSet signals

@@ -21,11 +21,12 @@ from types import MappingProxyType
 import orjson
 
 from fastbook.core.book cimport (
-    APPLY_APPLIED, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE, STATE_UNSYNCED,
-    Book, Level, Update,
+    APPLY_APPLIED, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE, STATE_SYNCING,
+    STATE_UNSYNCED, Book, Level, Update,
 )
 from fastbook.core.fixed cimport (
-    FIXED_OK, FIXED_PRECISION, fixed_decimals, fixed_parse, fixed_pow10,
+    FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, FIXED_TEXT_MAX, fixed_decimals, fixed_parse,
+    fixed_pow10,
 )
 from fastbook.core.signals cimport SignalSet, signals_update
 from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
@@ -55,10 +56,10 @@ cdef inline const char* integer(const char* p, const char* end, int64_t* out) no
         digit = <unsigned char> p[0] - 48u
         if digit > 9:
             break
+        if p - start == 18:
+            return NULL
         value = value * 10 + digit
         p += 1
-        if p - start > 18:
-            return NULL
     if p == start or (start[0] == c"0" and p - start > 1):
         return NULL
     out[0] = value
@@ -71,6 +72,7 @@ cdef inline const char* quoted_number(const char* p, const char* end, int scale,
     cdef int digits = 0
     cdef int decimals = 0
     cdef unsigned int digit
+    cdef const char* start = p + 1
     if p >= end or p[0] != c'"':
         return NULL
     p += 1
@@ -78,11 +80,11 @@ cdef inline const char* quoted_number(const char* p, const char* end, int scale,
         digit = <unsigned char> p[0] - 48u
         if digit > 9:
             break
-        value = value * 10 + digit
         digits += 1
-        p += 1
         if digits > 18:
             return NULL
+        value = value * 10 + digit
+        p += 1
     if digits == 0 or p >= end:
         return NULL
     if p[0] == c".":
@@ -97,11 +99,11 @@ cdef inline const char* quoted_number(const char* p, const char* end, int scale,
                 if digit != 0 or decimals > 18:
                     return NULL
                 continue
-            value = value * 10 + digit
             digits += 1
             if digits > 18:
                 return NULL
-        if decimals == 0:
+            value = value * 10 + digit
+        if decimals == 0 or p - start > FIXED_TEXT_MAX:
             return NULL
         if decimals > scale:
             decimals = scale
@@ -237,7 +239,7 @@ cdef class BookDecoder:
         self.use_scanner = use_scanner
         self.signals = signals
         self._books = {}
-        self._desynced = []
+        self._desynced = {}
         values = instruments.values() if hasattr(instruments, "values") else instruments or ()
         self._scales = {i.symbol: (i.price_scale, i.qty_scale) for i in values}
 
@@ -343,13 +345,15 @@ cdef class BookDecoder:
     cdef int commit(self, Topic* row, Update* update) except -1:
         # Casts, not a variable: a variable would count references.
         cdef bint was_based = (<Book> row.book).based
+        # A whole book that cannot be trusted either answers a request for one: ask again.
+        cdef bint lost = was_based or update.snapshot
         cdef int status = (<Book> row.book).apply_update(update)
         self.last_book_ptr = row.book
         if status == APPLY_APPLIED or status == APPLY_SNAPSHOT:
             self.touch(row)
-        elif was_based and not (<Book> row.book).based:
+        elif lost and not (<Book> row.book).based:
             self.touch(row)
-            self._desynced.append((<Book> row.book).topic)
+            self._desynced[(<Book> row.book).topic] = None
         return status
 
     # --- the slow reader ---
@@ -389,21 +393,28 @@ cdef class BookDecoder:
         if book is None:
             if len(self._books) >= TOPICS_MAX:
                 self.topics_refused += 1
+                self._message = message
                 return APPLY_OTHER
             book = self.add_book(topic)
+        cdef int price_scale = book.price_scale
+        cdef int qty_scale = book.qty_scale
         try:
-            if widen(book, bids, asks):
-                self.rescales += 1
+            widen_for(bids, &price_scale, &qty_scale)
+            widen_for(asks, &price_scale, &qty_scale)
         except FixedPointError:
             return self.refuse(topic)
-        if (read_levels(bids, book.price_scale, book.qty_scale, self.bid_levels) != FIXED_OK
-                or read_levels(asks, book.price_scale, book.qty_scale, self.ask_levels) != FIXED_OK):
+        if (read_levels(bids, price_scale, qty_scale, self.bid_levels) != FIXED_OK
+                or read_levels(asks, price_scale, qty_scale, self.ask_levels) != FIXED_OK):
             return self.refuse(topic)
         update.bids = self.bid_levels
         update.n_bids = len(bids)
         update.asks = self.ask_levels
         update.n_asks = len(asks)
         update.recv_ns = recv_ns
+        try:
+            self.rescales += book.fit_scales(price_scale, qty_scale, &update)
+        except FixedPointError:
+            return self.refuse(topic)
         cdef bytes name = topic.encode()
         return self.commit(self.find_topic(name, len(name)), &update)
 
@@ -412,8 +423,8 @@ cdef class BookDecoder:
         cdef Book book = self._books.get(topic)
         cdef bytes name
         if book is not None:
-            if book.based:
-                self._desynced.append(topic)
+            if book.based or book.state_ == STATE_SYNCING:  # it may have been the snapshot
+                self._desynced[topic] = None
             book.desync(STATE_UNSYNCED)
             name = topic.encode()
             self.touch(self.find_topic(name, len(name)))
@@ -533,11 +544,14 @@ cdef class BookDecoder:
         return indexes
 
     def take_desynced(self):
-        """Topics whose book lost its trust since the last call: ask for their snapshots."""
-        cdef list topics
+        """Topics whose book lost its trust since the last call: ask for their snapshots.
+
+        Each is named once, however often it happened.
+        """
         if not self._desynced:
             return []
-        topics, self._desynced = self._desynced, []
+        cdef list topics = list(self._desynced)
+        self._desynced.clear()
         return topics
 
     # --- what the connection knows ---
@@ -643,32 +657,23 @@ cdef list side_texts(object levels, str topic):
 
 
 cdef int needed_scale(bytes text, int scale) except -1:
+    """`scale`, or the decimals that `text` shows when they are more and not all zeros."""
     cdef int64_t ignored
     cdef int status = fixed_parse(text, len(text), scale, &ignored)
     if status == FIXED_OK:
         return scale
-    if status != FIXED_PRECISION:
+    cdef int decimals = fixed_decimals(text, len(text))
+    if status != FIXED_PRECISION or decimals > FIXED_SCALE_MAX:
         raise FixedPointError(f"{text!r} is not a number that fits")
-    return fixed_decimals(text, len(text))
+    return decimals
 
 
-cdef bint widen(Book book, list bids, list asks) except -1:
-    """Give the book the decimals that the levels show; FixedPointError if that cannot be."""
-    cdef int price_scale = book.price_scale
-    cdef int qty_scale = book.qty_scale
-    for side in (bids, asks):
-        for px, qty in side:
-            price_scale = needed_scale(px, price_scale)
-            qty_scale = needed_scale(qty, qty_scale)
-    if price_scale == book.price_scale and qty_scale == book.qty_scale:
-        return False
-    # Checked once more at the final scale before the book changes.
-    for side in (bids, asks):
-        for px, qty in side:
-            needed_scale(px, price_scale)
-            needed_scale(qty, qty_scale)
-    book.rescale(price_scale, qty_scale)
-    return True
+cdef int widen_for(list levels, int* price_scale, int* qty_scale) except -1:
+    cdef bytes px, qty
+    for px, qty in levels:
+        price_scale[0] = needed_scale(px, price_scale[0])
+        qty_scale[0] = needed_scale(qty, qty_scale[0])
+    return 0
 
 
 cdef int read_levels(list texts, int price_scale, int qty_scale, Level* out) except -1:

@@ -99,15 +99,18 @@ cdef class Book:
     cdef readonly int64_t dropped_levels    # tolerated: more levels than capacity
     cdef readonly int64_t over_depth        # tolerated: whole frames that left more than `depth`
 
+    # What the ids alone say: APPLIED, SNAPSHOT, STALE or GAP. Changes nothing.
+    cdef int verdict(self, const Update* update) noexcept nogil
     # Sequence rules, levels, crossing check and state, in this order. Returns APPLY_*.
     cdef int apply_update(self, const Update* update) noexcept nogil
     cdef bint crossed(self) noexcept nogil
     cdef int set_scales(self, int price_scale, int qty_scale) except -1
     cdef void set_levels(self, BookSide* side, const Level* levels, Py_ssize_t n) noexcept nogil
     cdef object apply_python(self, object bids, object asks, int64_t u, int64_t seq, bint snapshot)
-    cdef int widen_for(self, list texts) except -1
     cdef int set_one(self, BookSide* side, int64_t px, int64_t qty) except -1
     cdef object as_array(self, BookSide* side, object levels)
     cdef void desync(self, int state) noexcept nogil
     # Raises FixedPointError, and changes nothing, when a level does not fit at the new scales.
     cdef int rescale(self, int price_scale, int qty_scale) except -1
+    # Called before `apply_update` with an update that was read at finer scales than the book's.
+    cdef bint fit_scales(self, int price_scale, int qty_scale, const Update* update) except -1

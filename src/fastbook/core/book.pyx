@@ -17,7 +17,8 @@ from decimal import Decimal
 from operator import index
 
 from fastbook.core.fixed cimport (
-    FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, fixed_decimals, fixed_parse, fixed_pow10,
+    FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, FIXED_TEXT_MAX, fixed_decimals, fixed_parse,
+    fixed_pow10,
 )
 from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
 from fastbook.errors import BookInvariantError, FixedPointError
@@ -259,27 +260,33 @@ cdef class Book:
 
     # --- updates ---
 
-    cdef int apply_update(self, const Update* update) noexcept nogil:
+    cdef int verdict(self, const Update* update) noexcept nogil:
+        """What the update ids say of this update: APPLIED, SNAPSHOT, STALE or GAP."""
         if update.snapshot:
             if (self.policy_ == POLICY_SNAPSHOT_ONLY and self.based and update.u != 1
                     and update.seq < self.seq):
                 return APPLY_STALE
+            return APPLY_SNAPSHOT
+        if not self.based or self.policy_ == POLICY_SNAPSHOT_ONLY:
+            return APPLY_GAP
+        if update.u == self.u + 1:
+            return APPLY_APPLIED
+        # u = 1 is not old: the service restarted and did not say with what.
+        return APPLY_STALE if update.u <= self.u and update.u != 1 else APPLY_GAP
+
+    cdef int apply_update(self, const Update* update) noexcept nogil:
+        cdef int verdict = self.verdict(update)
+        if verdict == APPLY_STALE:
+            return APPLY_STALE
+        if verdict == APPLY_GAP:
+            if self.based:
+                self.policy_breaches += self.policy_ == POLICY_SNAPSHOT_ONLY
+                self.desync(STATE_UNSYNCED)
+            return APPLY_GAP
+        if update.snapshot:
             side_clear(&self.bid_side)
             side_clear(&self.ask_side)
             self.based = True
-        else:
-            if not self.based:
-                return APPLY_GAP
-            if self.policy_ == POLICY_SNAPSHOT_ONLY:
-                self.policy_breaches += 1
-                self.desync(STATE_UNSYNCED)
-                return APPLY_GAP
-            if update.u != self.u + 1:
-                if update.u <= self.u and update.u != 1:
-                    return APPLY_STALE
-                # Lost updates, or u = 1: the service restarted and did not say with what.
-                self.desync(STATE_UNSYNCED)
-                return APPLY_GAP
         self.set_levels(&self.bid_side, update.bids, update.n_bids)
         self.set_levels(&self.ask_side, update.asks, update.n_asks)
         self.u = update.u
@@ -342,14 +349,16 @@ cdef class Book:
         cdef list ask_texts = level_texts(asks)
         cdef Py_ssize_t n_bids = len(bid_texts)
         cdef Py_ssize_t n_asks = len(ask_texts)
-        self.widen_for(bid_texts)
-        self.widen_for(ask_texts)
+        cdef int price_scale = self.price_scale
+        cdef int qty_scale = self.qty_scale
+        widen_for(bid_texts, &price_scale, &qty_scale)
+        widen_for(ask_texts, &price_scale, &qty_scale)
         cdef Level* levels = <Level*> PyMem_Malloc((n_bids + n_asks + 1) * sizeof(Level))
         if levels is NULL:
             raise MemoryError()
         try:
-            read_levels(bid_texts, self.price_scale, self.qty_scale, levels)
-            read_levels(ask_texts, self.price_scale, self.qty_scale, levels + n_bids)
+            read_levels(bid_texts, price_scale, qty_scale, levels)
+            read_levels(ask_texts, price_scale, qty_scale, levels + n_bids)
             update.bids = levels
             update.n_bids = n_bids
             update.asks = levels + n_bids
@@ -358,23 +367,26 @@ cdef class Book:
             update.seq = seq
             update.ts_ms = update.cts_ms = update.recv_ns = 0
             update.snapshot = snapshot
+            self.fit_scales(price_scale, qty_scale, &update)
             return STATUSES[self.apply_update(&update)]
         finally:
             PyMem_Free(levels)
 
-    cdef int widen_for(self, list texts) except -1:
-        cdef int price_scale = self.price_scale
-        cdef int qty_scale = self.qty_scale
-        cdef int64_t ignored
-        cdef bytes px, qty
-        for px, qty in texts:
-            if fixed_parse(px, len(px), price_scale, &ignored) == FIXED_PRECISION:
-                price_scale = fixed_decimals(px, len(px))
-            if fixed_parse(qty, len(qty), qty_scale, &ignored) == FIXED_PRECISION:
-                qty_scale = fixed_decimals(qty, len(qty))
-        if price_scale > self.price_scale or qty_scale > self.qty_scale:
-            self.rescale(price_scale, qty_scale)
-        return 0
+    cdef bint fit_scales(self, int price_scale, int qty_scale, const Update* update) except -1:
+        """Take the scales that `update` was read at, if it is going to be applied.
+
+        True when they grew. FixedPointError, and no change, when a held level does not fit.
+        """
+        if price_scale == self.price_scale and qty_scale == self.qty_scale:
+            return False
+        cdef int verdict = self.verdict(update)
+        if verdict != APPLY_APPLIED and verdict != APPLY_SNAPSHOT:
+            return False
+        if update.snapshot:  # what it replaces must not stand in its way
+            side_clear(&self.bid_side)
+            side_clear(&self.ask_side)
+        self.rescale(price_scale, qty_scale)
+        return True
 
     def set_bid(self, int64_t px, int64_t qty):
         """Set one bid in fixed-point integers; `qty` 0 deletes. No sequence rules, no state."""
@@ -485,7 +497,9 @@ cdef class Book:
     @property
     def spread_bps(self):
         """Spread over mid, in basis points; nan unless both sides are there."""
-        return self.spread / self.mid * 1e4
+        cdef double mid = self.mid
+        cdef double spread = self.spread
+        return spread / mid * 1e4  # in C: nan, not an error, at price zero
 
     @property
     def microprice(self):
@@ -581,10 +595,12 @@ cdef bytes number_text(object number):
     if isinstance(number, bool):
         raise TypeError("a level's number must not be a bool")
     if isinstance(number, float):
-        number = Decimal(repr(number))
+        number = Decimal(float.__repr__(number))  # numpy's float64 is a float and prints otherwise
     if isinstance(number, Decimal):
         if not number.is_finite():
             raise FixedPointError(f"{number} is not a number")
+        if not -FIXED_TEXT_MAX < number.adjusted() < FIXED_TEXT_MAX:
+            raise FixedPointError(f"{number} does not fit in 64 bits")  # nor, written out, in memory
         return format(number, "f").encode()
     if isinstance(number, int):
         return b"%d" % number
@@ -595,6 +611,25 @@ cdef bytes number_text(object number):
 
 cdef list level_texts(object levels):
     return [(number_text(px), number_text(qty)) for px, qty in levels]
+
+
+cdef int widen_for(list texts, int* price_scale, int* qty_scale) except -1:
+    """Raise the scales to the decimals that the texts show; what cannot be read is left alone."""
+    cdef int64_t ignored
+    cdef bytes px, qty
+    for px, qty in texts:
+        if fixed_parse(px, len(px), price_scale[0], &ignored) == FIXED_PRECISION:
+            price_scale[0] = checked_decimals(px)
+        if fixed_parse(qty, len(qty), qty_scale[0], &ignored) == FIXED_PRECISION:
+            qty_scale[0] = checked_decimals(qty)
+    return 0
+
+
+cdef int checked_decimals(bytes text) except -1:
+    cdef int decimals = fixed_decimals(text, len(text))
+    if decimals > FIXED_SCALE_MAX:
+        raise FixedPointError(f"{text.decode()} has more than {FIXED_SCALE_MAX} decimals")
+    return decimals
 
 
 cdef int read_levels(list texts, int price_scale, int qty_scale, Level* out) except -1:
