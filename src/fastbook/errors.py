@@ -49,9 +49,17 @@ class DataFileError(FastbookError):
 
 
 class TransportError(FastbookError):
-    """The network failed: refused, cut, timed out. Says nothing about what the peer did."""
+    """The network failed: refused, cut, timed out. Says nothing about what the peer did.
+
+    Unless `sent` is False: then the request never left. `status` is that of HTTP, 0 = none.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, sent: bool = True, status: int = 0) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.status = status
 
 
 class VenueError(FastbookError):
@@ -64,7 +72,11 @@ class VenueError(FastbookError):
 
 
 class CredentialsError(FastbookError):
-    """Key, secret or permissions were refused, or are missing."""
+    """Key, secret or permissions were refused (`code` says how), or are missing."""
+
+    def __init__(self, message: str, *, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class CapacityError(FastbookError):

@@ -1,0 +1,369 @@
+"""Commands out by REST, events back: what each answer proves, and no more than that.
+
+The rule that money hangs on: a create whose answer does not prove that it was refused is
+`OrderUnknown`, never rejected, and it is never sent a second time. A cancel may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+
+from fastbook.bybit import requests
+from fastbook.bybit.codes import Outcome, classify, classify_http
+from fastbook.bybit.private import PrivateDecoder
+from fastbook.clock import Clock
+from fastbook.errors import (
+    CredentialsError,
+    FastbookError,
+    RequestError,
+    TransportError,
+    VenueError,
+    WireError,
+)
+from fastbook.types import (
+    AmendOrder,
+    CancelAll,
+    CancelOrder,
+    CancelRejected,
+    Category,
+    Command,
+    Instrument,
+    OrderAbsent,
+    OrderAccepted,
+    OrderEvent,
+    OrderRejected,
+    OrderUnknown,
+    OrderUpdate,
+    PlaceOrder,
+    PositionSnapshot,
+    QueryOrder,
+)
+
+from .lane import Lane
+from .rest import AMEND, CANCEL, CREATE, Page, RestClient
+from .rest_call import Answer
+
+log = logging.getLogger("fastbook.gateway")
+
+QUEUE_FULL = "gateway queue full"
+LOCAL = 0
+"""The code of a refusal that no venue gave."""
+
+REPEATS_MAX = 3
+REPEAT_WAIT_S = 0.2
+QUERIES_IN_FLIGHT_MAX = 4
+CANCEL_QUEUE_MAX = 1_000
+QUERY_QUEUE_MAX = 1_000
+_ID_CHARS_MAX = 64
+
+OnEvents = Callable[[list[OrderEvent], int], None]
+
+
+@dataclass(slots=True)
+class GatewayStats:
+    """Counts since the start."""
+
+    placed: int = 0
+    unknown: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    cancel_repeats: int = 0
+    cancel_all_failed: int = 0
+
+
+class RestGateway:
+    """Executes commands as tasks; every create ends in exactly one verdict.
+
+    Parameters
+    ----------
+    rest : RestClient
+        With its clock synchronised.
+    instruments : sequence of Instrument
+        The engine's table; commands name its indexes.
+    on_events : callable(list[OrderEvent], int)
+        From the event loop, with the receive time in ns (wall clock).
+    on_fatal : callable(Exception), optional
+        Key or permission refused, or an error of our own. The gateway goes on; the application
+        has to stop trading.
+    requests_in_flight_max, queue_max : int
+        Creates and amends at once, and waiting. A full queue refuses: `OrderRejected` with
+        code 0. Cancels and queries have lanes of their own and do not wait behind these.
+    """
+
+    def __init__(
+        self,
+        rest: RestClient,
+        instruments: Sequence[Instrument],
+        category: Category,
+        on_events: OnEvents,
+        clock: Clock,
+        *,
+        on_fatal: Callable[[BaseException], None] | None = None,
+        requests_in_flight_max: int = 8,
+        cancels_in_flight_max: int = 8,
+        queue_max: int = 64,
+    ) -> None:
+        self._rest = rest
+        self._instruments = instruments
+        self._category = category
+        self._settles = sorted({i.settle for i in instruments})
+        self._on_events = on_events
+        self._on_fatal = on_fatal
+        self._clock = clock
+        self.stats = GatewayStats()
+        lane = partial(Lane, on_error=self._fatal)
+        self.orders = lane("orders", in_flight_max=requests_in_flight_max, queue_max=queue_max)
+        self.cancels = lane(
+            "cancels", in_flight_max=cancels_in_flight_max, queue_max=CANCEL_QUEUE_MAX
+        )
+        self.queries = lane(
+            "queries", in_flight_max=QUERIES_IN_FLIGHT_MAX, queue_max=QUERY_QUEUE_MAX
+        )
+        self._cancel_all_runs = False
+
+    def send(self, commands: Iterable[Command]) -> None:
+        """Take `commands`; returns at once. Their outcomes come by `on_events`."""
+        for command in commands:
+            match command:
+                case PlaceOrder():
+                    self._take(
+                        self.orders,
+                        partial(self._place, command),
+                        OrderRejected(client_id=command.client_id, code=LOCAL, reason=QUEUE_FULL),
+                    )
+                case AmendOrder():
+                    self._take(
+                        self.orders, partial(self._amend, command), _no_cancel(command.client_id)
+                    )
+                case CancelOrder():
+                    self._take(
+                        self.cancels, partial(self._cancel, command), _no_cancel(command.client_id)
+                    )
+                case CancelAll():
+                    if not self._cancel_all_runs:  # one that runs already does all that is asked
+                        self._cancel_all_runs = self.cancels.offer(self._cancel_all)
+                case QueryOrder():
+                    self._take(
+                        self.queries,
+                        partial(self._query, command.client_id, command.instrument),
+                        OrderUnknown(client_id=command.client_id, reason=QUEUE_FULL),
+                    )
+
+    async def close(self, grace_s: float = 3.0) -> None:
+        """Take nothing more; what is under way gets `grace_s`, then its outcome is unknown."""
+        await asyncio.gather(
+            *(lane.close(grace_s) for lane in (self.orders, self.cancels, self.queries))
+        )
+
+    async def reconcile(self, since_ms: int = 0) -> list[OrderEvent]:
+        """The venue's whole view: fills since then, open orders, positions, wallet.
+
+        `since_ms` by the venue's clock; 0 = its default, the last 7 days. Instruments without a
+        position come as flat ones. Raises what `RestClient` raises, and `WireError` for rows
+        that cannot be read: half a view is none.
+        """
+        decoder = self._decoder()
+        events: list[OrderEvent] = []
+        executions = await self._rest.executions(self._category, since_ms=since_ms)
+        events += decoder.executions(executions.rows)
+        for settle in self._settles if self._category is not Category.SPOT else [""]:
+            page = await self._rest.open_orders(self._category, settle=settle)
+            events += decoder.orders(page.rows)
+        events += self._with_flat(
+            decoder.positions(await self._rest.positions(self._category, self._settles))
+        )
+        events += decoder.wallet(await self._rest.wallet())
+        if decoder.bad_rows:
+            raise WireError(f"{decoder.bad_rows} rows cannot be read: {decoder.last_problem}")
+        return events
+
+    def _with_flat(self, events: list[OrderEvent]) -> list[OrderEvent]:
+        if self._category is Category.SPOT:
+            return events
+        held = {e.instrument for e in events if isinstance(e, PositionSnapshot)}
+        now_ms = self._rest.venue_time.now_ms()
+        return events + [
+            PositionSnapshot(
+                instrument=i.index,
+                qty=0,
+                entry_px=Decimal(0),
+                realized_pnl=Decimal(0),
+                seq=-1,  # as the venue says of a symbol without a story
+                updated_ms=now_ms,
+            )
+            for i in self._instruments
+            if i.index not in held
+        ]
+
+    def _take(self, lane: Lane, job: Callable[[], Awaitable[None]], refusal: OrderEvent) -> None:
+        if not lane.offer(job):  # type: ignore[arg-type]  # a partial of a coroutine function
+            self._tell([refusal])
+
+    def _tell(self, events: list[OrderEvent]) -> None:
+        self._on_events(events, self._clock.now_ns())
+
+    def _fatal(self, error: BaseException) -> None:
+        log.error("%s: %s", type(error).__name__, error)
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+
+    def _decoder(self) -> PrivateDecoder:
+        return PrivateDecoder(self._instruments, self._category)
+
+    # Creates.
+
+    async def _place(self, order: PlaceOrder) -> None:
+        verdict: OrderEvent = OrderUnknown(client_id=order.client_id, reason="cancelled task")
+        try:
+            verdict = await self._create(order)
+        finally:
+            # Whatever happened: an order without a verdict would be forgotten.
+            self.stats.placed += 1
+            self.stats.unknown += isinstance(verdict, OrderUnknown)
+            self.stats.rejected += isinstance(verdict, OrderRejected)
+            self._tell([verdict])
+        if isinstance(verdict, OrderUnknown) and verdict.reason.startswith("duplicate"):
+            self.stats.duplicates += 1
+            await self._query(order.client_id, order.instrument)
+
+    async def _create(self, order: PlaceOrder) -> OrderEvent:
+        client_id = order.client_id
+        try:
+            body = requests.create_body(self._instruments[order.instrument], order)
+            if pause_s := self._rest.pause_s(CREATE):
+                await asyncio.sleep(pause_s)
+            answer = await self._rest.order_create(body)
+        except RequestError as e:
+            return OrderRejected(client_id=client_id, code=LOCAL, reason=str(e))
+        except CredentialsError as e:
+            self._fatal(e)
+            return OrderRejected(client_id=client_id, code=e.code, reason=str(e))
+        except VenueError as e:
+            outcome = classify(e.code)
+            if outcome is Outcome.DUPLICATE:
+                reason = f"duplicate client id: {e.code} {e.message}"
+                return OrderUnknown(client_id=client_id, reason=reason)
+            if outcome in (Outcome.REJECTED, Outcome.RETRY_SAFE):
+                return OrderRejected(client_id=client_id, code=e.code, reason=e.message)
+            return OrderUnknown(client_id=client_id, reason=str(e))
+        except TransportError as e:
+            refused = e.status and classify_http(e.status) is Outcome.REJECTED
+            if e.sent and not refused:
+                return OrderUnknown(client_id=client_id, reason=str(e))
+            return OrderRejected(client_id=client_id, code=LOCAL, reason=str(e))
+        return OrderAccepted(client_id=client_id, order_id=_order_id(answer))
+
+    # Amends and cancels.
+
+    async def _amend(self, order: AmendOrder) -> None:
+        try:
+            body = requests.amend_body(self._instruments[order.instrument], order)
+            if pause_s := self._rest.pause_s(AMEND):
+                await asyncio.sleep(pause_s)
+            await self._rest.order_amend(body)
+        except FastbookError as e:
+            self._cancel_refused(order.client_id, e)
+
+    async def _cancel(self, order: CancelOrder) -> None:
+        try:
+            body = requests.cancel_body(self._instruments[order.instrument], order.client_id)
+            if pause_s := self._rest.pause_s(CANCEL):
+                await asyncio.sleep(pause_s)
+            await self._repeated(lambda: self._rest.order_cancel(body))
+        except FastbookError as e:
+            self._cancel_refused(order.client_id, e)
+
+    async def _cancel_all(self) -> None:
+        try:
+            await self._repeated(lambda: self._rest.cancel_all(self._category, self._settles))
+        except FastbookError as e:
+            self.stats.cancel_all_failed += 1
+            self._fatal(e)  # somebody has to know: orders may be open
+        finally:
+            self._cancel_all_runs = False
+
+    async def _repeated(self, request: Callable[[], Awaitable[object]]) -> None:
+        """A cancel whose outcome is unknown is sent again: twice cancelled is cancelled."""
+        for attempt in range(1, REPEATS_MAX + 1):
+            try:
+                await request()
+                return
+            except (TransportError, VenueError) as e:
+                if attempt == REPEATS_MAX or self._rest.blocked_s or not _worth_repeating(e):
+                    raise
+            self.stats.cancel_repeats += 1
+            await asyncio.sleep(max(REPEAT_WAIT_S * attempt, self._rest.pause_s(CANCEL)))
+
+    def _cancel_refused(self, client_id: str, error: FastbookError) -> None:
+        if isinstance(error, CredentialsError):
+            self._fatal(error)
+        code = error.code if isinstance(error, (VenueError, CredentialsError)) else LOCAL
+        if isinstance(error, VenueError) and classify(code) is Outcome.IDEMPOTENT:
+            return
+        self._tell([CancelRejected(client_id=client_id, code=code, reason=str(error))])
+
+    # Queries.
+
+    async def _query(self, client_id: str, instrument: int) -> None:
+        """Look in every place where the order can be. All silent = absent; any failed = unknown."""
+        symbol = self._instruments[instrument].symbol
+        answers = await asyncio.gather(
+            self._rest.open_orders(self._category, symbol=symbol, client_id=client_id),
+            self._rest.open_orders(self._category, symbol=symbol, client_id=client_id, closed=True),
+            self._rest.order_history(self._category, symbol=symbol, client_id=client_id),
+            self._rest.executions(self._category, symbol=symbol, client_id=client_id),
+            return_exceptions=True,
+        )
+        failed = [e for e in answers if isinstance(e, BaseException)]
+        for error in failed:
+            if isinstance(error, CredentialsError):
+                self._fatal(error)
+            elif not isinstance(error, FastbookError):
+                raise error
+        pages = [a for a in answers if isinstance(a, Page)]
+        decoder = self._decoder()
+        *orders, executions = [_own_rows(a, client_id) for a in answers]
+        # Fills first: what closes an order then finds them booked.
+        events = decoder.executions(executions)
+        seen: list[OrderEvent] = []
+        for rows in orders:
+            seen += [e for e in decoder.orders(rows) if e not in seen]
+        events += sorted(seen, key=_updated_ms)
+        if decoder.bad_rows or (not seen and (failed or events)):
+            reason = decoder.last_problem or (str(failed[0]) if failed else "fills without order")
+            events.append(OrderUnknown(client_id=client_id, reason=f"query: {reason}"))
+        elif not events:
+            times = [p.time_ms or self._rest.venue_time.now_ms() for p in pages]
+            events.append(OrderAbsent(client_id=client_id, venue_time_ms=min(times)))
+        self._tell(events)
+
+
+def _no_cancel(client_id: str) -> CancelRejected:
+    return CancelRejected(client_id=client_id, code=LOCAL, reason=QUEUE_FULL)
+
+
+def _order_id(answer: Answer) -> str:
+    order_id = answer.result.get("orderId")
+    return order_id[:_ID_CHARS_MAX] if isinstance(order_id, str) else ""
+
+
+def _worth_repeating(error: TransportError | VenueError) -> bool:
+    if isinstance(error, TransportError):
+        return True
+    return classify(error.code) in (Outcome.UNKNOWN, Outcome.RETRY_SAFE)
+
+
+def _own_rows(answer: Page | BaseException, client_id: str) -> list[dict[str, object]]:
+    """A venue that ignored the filter would show us somebody else's order as ours."""
+    if isinstance(answer, BaseException):
+        return []
+    return [row for row in answer.rows if row.get("orderLinkId") == client_id]
+
+
+def _updated_ms(event: OrderEvent) -> int:
+    return event.updated_ms if isinstance(event, OrderUpdate) else 0
