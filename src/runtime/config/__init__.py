@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastbook.errors import ConfigError
+from fastbook.risk.limits import RiskLimits
+from fastbook.strategy.mean_reversion import MeanReversionParams
 
 from .credentials import Credentials, load_advisor_key, load_credentials
 from .endpoints import ENDPOINTS, ENVIRONMENTS, HOSTS, SIMULATOR, Endpoints
@@ -28,9 +30,7 @@ from .sections import (
     ExecutionConfig,
     HistoryConfig,
     MarketDataConfig,
-    MeanReversionParams,
     MetricsConfig,
-    RiskLimits,
     StrategyConfig,
     VenueConfig,
 )

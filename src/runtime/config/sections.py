@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from fastbook.errors import ConfigError
+from fastbook.risk.limits import RiskLimits
+from fastbook.strategy.mean_reversion import MeanReversionParams
 
 from .endpoints import ENDPOINTS, ENVIRONMENTS, SIMULATOR, Endpoints, is_loopback, url_problem
 from .rules import setting
@@ -209,29 +211,8 @@ class AdvisorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeanReversionParams:
-    """Parameters of the bundled strategy. Percentages: 1.0 is one per cent."""
-
-    lookback: int = 20
-    entry_z: float = 2.0
-    imbalance_min: float = 0.1
-    stop_loss_pct: float = 0.5
-    take_profit_pct: float = 1.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RiskLimits:
-    """The hard limits. None has a default: no configured limit, no trading."""
-
-    position_pct_max: float
-    exposure_pct_max: float
-    daily_loss_pct_max: float
-    leverage_max: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyConfig:
-    mean_reversion: MeanReversionParams = MeanReversionParams()
+    mean_reversion: MeanReversionParams = field(default_factory=MeanReversionParams)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
