@@ -103,6 +103,23 @@ def test_account_orders_are_traded_with_but_never_cancelled() -> None:
     assert sorted(left) == sorted(book.owned_by(9))
 
 
+def test_levels_left_behind_are_dropped_but_not_those_of_accounts() -> None:
+    """A minute a step: the price wanders by thousands of ticks and leaves old levels behind."""
+    flow, (book,) = flow_of(1, seed=2, events_per_s=0.1)
+    book.rest(1, 1, 10, 5, 9)
+    book.rest(2, -1, 100 * book.best_ask(), 5, 9)
+    counts, drops = (0, 0), 0
+    for _ in range(3000):
+        flow.step(0, 6)
+        last, counts = counts, (book.level_count(1), book.level_count(-1))
+        drops += any(was - now > 200 for was, now in zip(last, counts, strict=True))
+        assert max(counts) < 2000
+    assert drops > 0
+    assert book.order(1) == (1, 10, 5, 9)
+    assert book.order(2) is not None
+    book.check()
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_recovers_from_an_account_that_takes_everything(side: int) -> None:
     flow, (book,) = flow_of(1)
