@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,8 @@ class PublicExchange:
         self.clock = clock
         self.slow_reader_bytes_max = slow_reader_bytes_max
         self.sessions: dict[PublicSession, None] = {}
+        self.all_gone = asyncio.Event()  # set while there is no connection
+        self.all_gone.set()
         self.rejected_topics: Counter[str] = Counter()  # fault: how often to refuse a topic
         self.data_before_ack = False  # fault
         self.mute_pongs = False  # fault
@@ -84,11 +87,14 @@ class PublicSession(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         self._exchange.sessions[self] = None
+        self._exchange.all_gone.clear()
         self._exchange.counters["public_connections"] += 1
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._transport = None
         self._exchange.sessions.pop(self, None)
+        if not self._exchange.sessions:
+            self._exchange.all_gone.set()
         for topic in self._topics.values():
             self._exchange.hub.leave(topic, self)
         self._topics.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -166,8 +165,7 @@ class Simulator:
         """Close every connection and port. Safe to call twice."""
         if self._clockwork is not None:
             self._clockwork.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._clockwork
+            await asyncio.wait([self._clockwork])  # how it ended is in `failure`
             self._clockwork = None
         await self.private.close()
         if self._ws_server is not None:
