@@ -177,6 +177,7 @@ class PublicFeed:
                 lane.name, self._epoch, lane.table, self._context, again=lane.connected
             )
             await lane.connection.run()
+            lane.last_end = lane.connection.reason
             if lane.connection.error is not None:
                 raise lane.connection.error
             opened_s = lane.connection.opened_s
@@ -225,6 +226,7 @@ class _Lane:
     table: SubscriptionTable
     connection: Connection | None = None
     connected: bool = False
+    last_end: str = ""
 
     def describe(self) -> dict[str, Any]:  # Any: numbers and texts
         connection = self.connection
@@ -234,7 +236,7 @@ class _Lane:
             "up": up,
             "epoch": 0 if connection is None else connection.epoch,
             "topics": len(self.table.states()),
-            "last_end": "" if connection is None else connection.reason,
+            "last_end": self.last_end,
         }
 
 
