@@ -578,6 +578,26 @@ def test_a_redirect_is_not_followed(setup: Setup) -> None:
     setup.run(scenario)
 
 
+def test_tls_that_fails_is_never_replaced_by_plain(setup: Setup) -> None:
+    async def scenario(setup: Setup) -> None:
+        heard: list[bytes] = []
+
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.append(await reader.read(16))
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # not TLS
+            writer.close()
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with server, running(setup, url, BTC, backoff_cap_s=0.02) as seen:
+            await seen.until(lambda: seen.count("attempts") >= 4)
+            assert seen.count("connects") == 0
+            assert seen.feed.stats()["protocol_errors"]["tls"] >= 3
+        assert all(first[:1] == b"\x16" for first in heard)  # a TLS handshake, each time
+
+    setup.run(scenario)
+
+
 # Ending it ourselves.
 
 
