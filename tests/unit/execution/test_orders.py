@@ -1,0 +1,199 @@
+"""One order's life where the order of events matters, and the ids."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.support_decide import SECOND, fill, intent, row_of
+
+from fastbook.errors import ConfigError
+from fastbook.execution import Booking, Order, Orders
+from fastbook.types import (
+    CancelRejected,
+    OrderAbsent,
+    OrderAccepted,
+    OrderRejected,
+    OrderState,
+    OrderUnknown,
+)
+
+SENT_MS = 1_700_000_000_000
+
+
+def sent(orders: Orders) -> Order:
+    return orders.create(intent(), now_ns=0, wall_ms=SENT_MS)
+
+
+def lost(orders: Orders) -> Order:
+    order = sent(orders)
+    orders.apply(OrderUnknown(client_id=order.client_id, reason="cut"), SECOND)
+    return order
+
+
+def absent(order: Order, after_ms: int) -> OrderAbsent:
+    return OrderAbsent(client_id=order.client_id, venue_time_ms=SENT_MS + after_ms)
+
+
+def test_client_ids_fit_the_venue_and_never_repeat() -> None:
+    orders = Orders("Session_0123abcd", closed_max=1)
+    ids = [
+        orders.create(intent(strategy="späte/rückkehr v2"), now_ns=0, wall_ms=0).client_id
+        for _ in range(2_000)
+    ]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,36}", one) for one in ids)
+    assert ids[0] == "spterckk-Session_0123abcd-1"
+    other = Orders("n2").create(intent(strategy="späte/rückkehr v2"), now_ns=0, wall_ms=0)
+    assert other.client_id not in ids
+
+
+@pytest.mark.parametrize("nonce", ["", "a-b", "a" * 17, "ä", "a\n"])
+def test_bad_nonce_is_refused(nonce: str) -> None:
+    with pytest.raises(ConfigError, match="nonce"):
+        Orders(nonce)
+
+
+def test_absent_is_believed_only_after_the_rule() -> None:
+    orders = Orders("n1", recv_window_ms=5_000)
+    order = lost(orders)
+    late = 7 * SECOND
+
+    orders.apply(absent(order, 6_000), late)  # not past the window and a second yet
+    orders.apply(absent(order, 60_000), 5 * SECOND)  # only the venue's clock says so
+    assert order.absences == 0
+    orders.apply(absent(order, 6_001), late)
+    orders.apply(absent(order, 6_900), late + SECOND - 1)  # too soon after the first
+    assert order.state is OrderState.UNKNOWN
+    assert order.reserved == 100
+
+    change = orders.apply(absent(order, 7_100), late + SECOND)
+
+    assert change is not None
+    assert change.closed
+    assert order.state is OrderState.NEVER_ACCEPTED
+    assert order.reserved == 0
+
+
+@pytest.mark.parametrize("proof", ["answer", "row", "fill"])
+def test_absent_means_nothing_against_proof(proof: str) -> None:
+    orders = Orders("n1")
+    order = lost(orders)
+    if proof == "answer":
+        orders.apply(OrderAccepted(client_id=order.client_id, order_id="v1"), SECOND)
+    elif proof == "row":
+        orders.apply(row_of(order.client_id, "New"), SECOND)
+    else:
+        orders.book(fill("e1", order.client_id, qty=10), SECOND)
+
+    for n in range(10, 20):
+        orders.apply(absent(order, n * 1_000), n * SECOND)
+
+    assert not order.state.terminal
+    assert order.working
+
+
+def test_a_ghost_is_taken_back() -> None:
+    orders = Orders("n1")
+    order = lost(orders)
+    orders.apply(absent(order, 7_000), 7 * SECOND)
+    orders.apply(absent(order, 8_000), 8 * SECOND)
+    assert order.state is OrderState.NEVER_ACCEPTED
+
+    change = orders.apply(row_of(order.client_id, "New"), 9 * SECOND)
+
+    assert change is not None
+    assert change.ghost
+    assert order.state is OrderState.NEW
+    assert order.reserved == 100
+    assert orders.working(0) == [order]
+
+
+def test_a_timeout_or_a_loss_is_not_a_no() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    orders.to_unknown(order, SECOND, "no word")
+    assert order.state is OrderState.UNKNOWN
+    assert order.reserved == 100
+
+    orders.apply(row_of(order.client_id, "New"), 2 * SECOND)
+    orders.apply(OrderUnknown(client_id=order.client_id, reason="late"), 3 * SECOND)
+
+    assert order.state is OrderState.NEW
+    assert order.query_due_ns is None
+
+
+def test_fills_owed_by_a_closed_order_still_count() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    orders.apply(row_of(order.client_id, "Cancelled", cum_qty=60), 1)
+    assert order.state is OrderState.CANCELLED
+    assert order.reserved == 60
+    assert order.working
+    assert order.query_due_ns is not None
+
+    orders.book(fill("e1", order.client_id, qty=60), 2)
+
+    assert order.state is OrderState.CANCELLED
+    assert not order.working
+    assert order.query_due_ns is None
+
+
+def test_a_fill_beyond_the_order_is_booked_and_said() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    assert orders.book(fill("e1", order.client_id), 1) == (Booking.BOOKED, order)
+    assert orders.book(fill("e1", order.client_id), 2) == (Booking.DUPLICATE, order)
+    assert orders.book(fill("e2", order.client_id, qty=1), 3) == (Booking.OVERFILL, order)
+    assert order.booked_qty == 101
+    assert orders.counters["duplicate_fills"] == orders.counters["overfills"] == 1
+
+
+def test_an_early_fill_waits_for_its_order() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    early = fill("e1", "", order_id="v9", qty=30)
+    assert orders.book(early, 1) == (Booking.PARKED, None)
+
+    change = orders.apply(OrderAccepted(client_id=order.client_id, order_id="v9"), 2)
+
+    assert change is not None
+    assert change.fills == (early,)
+    assert order.booked_qty == 30
+    assert orders.take_strangers(10**12) == []
+
+
+def test_strangers_are_handed_out_once() -> None:
+    orders = Orders("n1")
+    alien = fill("e1", "", order_id="hand")
+    orders.book(alien, 5)
+    assert orders.take_strangers(4) == []
+    assert orders.take_strangers(5) == [alien]
+    assert orders.take_strangers(5) == []
+
+
+def test_a_no_to_an_order_that_exists_is_a_contradiction() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    orders.apply(row_of(order.client_id, "New"), 1)
+    orders.apply(OrderRejected(client_id=order.client_id, code=110007, reason="funds"), 2)
+    assert order.state is OrderState.NEW
+    assert orders.counters["contradictions"] == 1
+    assert order.query_due_ns == 2
+
+
+def test_a_refused_cancel_asks_instead_of_believing() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    orders.apply(row_of(order.client_id, "New"), 1)
+    orders.apply(CancelRejected(client_id=order.client_id, code=110001, reason="gone"), 2)
+    assert order.state is OrderState.NEW
+    assert order.query_due_ns == 2
+
+
+def test_an_unknown_word_is_open_and_counted() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    orders.apply(row_of(order.client_id, "Levitating"), 1)
+    assert order.state is OrderState.NEW
+    assert orders.counters["strange_status"] == 1

@@ -1,0 +1,196 @@
+"""The ledger where it meets the venue: fees in other coins, funding, mismatch, adoption."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import pytest
+from tests.support_decide import INSTRUMENT, SECOND, fill, instrument
+
+from fastbook.errors import ConfigError
+from fastbook.execution import Portfolio, TradeRecord
+from fastbook.types import Category, PositionSnapshot, Side, WalletSnapshot
+
+
+def snapshot(qty: int, seq: int = 1, entry_px: str = "500.1") -> PositionSnapshot:
+    return PositionSnapshot(
+        instrument=0,
+        qty=qty,
+        entry_px=Decimal(entry_px),
+        realized_pnl=Decimal(0),
+        seq=seq,
+        updated_ms=seq,
+    )
+
+
+def wallet(balance: str, coin: str = "USDT") -> WalletSnapshot:
+    return WalletSnapshot(coin=coin, balance=Decimal(balance), equity=Decimal(balance))
+
+
+def linear(balance: str | None = "1000") -> Portfolio:
+    return Portfolio([INSTRUMENT], balance=None if balance is None else Decimal(balance))
+
+
+def test_a_round_trip_by_hand() -> None:
+    book = linear()
+    book.apply(fill("1", px=50_000, qty=300, fee=Decimal("0.08")), "s")
+    book.apply(fill("2", px=51_000, qty=100, fee=Decimal("0.02")), "s")
+    # 0.3 at 500 and 0.1 at 510: 201 for 0.4.
+    assert book.entry_px(0) == pytest.approx(502.5)
+    assert book.cost(0) == Decimal(201)
+
+    book.apply(fill("3", side=Side.SELL, px=52_000, qty=600, fee=Decimal("0.1")), "s")
+
+    # Closed 0.4 for 208, opened a short of 0.2 for 104.
+    assert book.qty(0) == -200
+    assert book.realized == Decimal(7)
+    assert book.fees == Decimal("0.2")
+    assert book.balance == Decimal("1006.8")
+    book.set_mark(0, 51_990, 52_010)
+    assert book.unrealized == 0
+    book.set_mark(0, 53_000, 53_001)
+    assert book.unrealized == Decimal("-2.0010")
+    assert book.equity == Decimal("1004.799")
+    assert book.record("s").total == 1
+
+
+def test_equity_is_unknown_rather_than_wrong() -> None:
+    book = linear()
+    assert book.equity == 1000
+    book.apply(fill("1"))
+    assert book.unrealized is None
+    assert book.equity is None
+    book.set_mark(0, 50_010, 50_010)
+    assert book.equity == Decimal("999.99")
+    assert linear(None).balance is None
+
+
+def test_funding_moves_cash_only() -> None:
+    book = linear()
+    book.apply(fill("1", fee=Decimal(0)))
+    assert book.apply(fill("2", qty=100, fee=Decimal("0.5"), exec_type="Funding"))
+    assert book.qty(0) == 100
+    assert book.funding == Decimal("-0.5")
+    assert book.balance == Decimal("999.5")
+    assert book.fees == 0
+
+
+def test_an_execution_of_unknown_kind_is_not_guessed() -> None:
+    book = linear()
+    assert not book.apply(fill("1", exec_type="Teleport"))
+    assert book.qty(0) == 0
+    assert book.counters["strange_executions"] == 1
+
+
+def test_spot_buy_paid_in_the_base_coin_holds_less() -> None:
+    spot = instrument(category=Category.SPOT)
+    book = Portfolio([spot], balance=Decimal(1000))
+    book.apply(fill("1", px=50_000, qty=1_000, fee=Decimal("0.0011"), fee_coin="BTC"))
+
+    # 0.9989 arrived, of which 0.998 can be sold; the rest is counted as fee at 500.
+    assert book.qty(0) == 998
+    assert book.fees == Decimal(1)
+    assert book.cost(0) == Decimal(499)
+    book.set_mark(0, 50_000, 50_000)
+    assert book.equity == Decimal(999)
+
+
+def test_a_fee_in_a_third_coin_is_said() -> None:
+    book = linear()
+    book.apply(fill("1", fee=Decimal(3), fee_coin="MNT"))
+    assert book.fees == 0
+    assert book.counters["foreign_fees"] == 1
+
+
+def test_start_comes_from_the_first_wallet() -> None:
+    book = linear(None)
+    book.on_wallet(wallet("5", coin="BTC"))
+    assert book.balance is None
+    book.apply(fill("1", fee=Decimal(1)))
+    book.on_wallet(wallet("99"))
+    assert book.start == Decimal(100)
+    assert book.balance == Decimal(99)
+
+
+def test_a_difference_has_time_to_resolve() -> None:
+    book = linear()
+    book.on_position(snapshot(100))
+    assert not book.compare(0)
+    assert not book.compare(SECOND)
+    book.apply(fill("1"))
+    assert not book.compare(5 * SECOND)
+    assert book.counters["mismatches"] == 0
+
+
+def test_agreeing_for_an_instant_is_agreeing() -> None:
+    book = linear()
+    for n in range(1, 6):
+        # At every comparison the venue is one fill ahead.
+        book.on_position(snapshot(100 * n, seq=n))
+        assert not book.compare(n * SECOND)
+        book.apply(fill(str(n)))
+    assert book.counters["mismatches"] == 0
+
+
+def test_a_lasting_difference_is_reported_once_and_adopted() -> None:
+    book = linear()
+    book.on_position(snapshot(-40))
+    book.on_wallet(wallet("950"))
+    assert not book.compare(0)
+    assert book.compare(2 * SECOND)
+    assert not book.compare(3 * SECOND)
+    assert book.counters["mismatches"] == 2
+    assert len(book.differences()) == 2
+
+    said = book.adopt()
+
+    assert len(said) == 2
+    assert book.qty(0) == -40
+    assert book.entry_px(0) == pytest.approx(500.1)
+    assert book.balance == Decimal(950)
+    assert book.adjustments == Decimal(-50)
+    assert book.adopt() == []
+    assert not book.compare(9 * SECOND)
+
+
+def test_old_snapshots_are_ignored_and_a_gap_forgets() -> None:
+    book = linear()
+    book.on_position(snapshot(7, seq=5))
+    book.on_position(snapshot(3, seq=4))
+    assert book.differences() == ["BTCUSDT: position 0, venue 7"]
+    book.forget_venue()
+    assert book.differences() == []
+    book.on_position(snapshot(3, seq=4))
+    assert book.differences() == ["BTCUSDT: position 0, venue 3"]
+
+
+def test_what_the_venue_does_not_mention() -> None:
+    book = linear()
+    book.apply(fill("1"))
+    assert book.adopt() == []
+    assert book.qty(0) == 100
+    assert book.adopt(missing_is_flat=True) == ["BTCUSDT: position 100, venue 0: adopted"]
+    assert book.qty(0) == 0
+    assert book.cost(0) == 0
+    assert not book.open_instruments
+
+
+def test_one_settle_coin_and_no_inverse() -> None:
+    with pytest.raises(ConfigError, match="settle coin"):
+        Portfolio([INSTRUMENT, instrument(index=1, settle="USDC")])
+    with pytest.raises(ConfigError, match="inverse"):
+        Portfolio([instrument(category=Category.INVERSE)])
+
+
+def test_trade_record_forgets_the_oldest() -> None:
+    record = TradeRecord(trades_max=3)
+    assert math.isnan(record.win_rate)
+    for result in (100, 1, -2, 3):
+        record.add(Decimal(result))
+    assert (record.total, record.trades) == (4, 3)
+    assert record.win_rate == pytest.approx(2 / 3)
+    assert record.payoff == pytest.approx(1.0)
+    for _ in range(3):
+        record.add(Decimal(-1))
+    assert record.payoff == 0.0
