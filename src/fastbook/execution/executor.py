@@ -29,7 +29,7 @@ class ExecutorParams:
     """A resting order is cancelled at this age."""
     retry_first_ms: int = 250
     """Wait before the second query or cancel; doubles from there ..."""
-    retry_max_ms: int = 5_000
+    retry_max_ms: int = 2_000
     """... up to this."""
     commands_per_second_max: float = 20.0
     """Of all commands; a fifth of the burst is kept for cancels, which never wait."""

@@ -54,7 +54,8 @@ def rule(decision: Approved[OrderIntent] | Refused[OrderIntent]) -> str:
 
 
 def held(position: int, **more: Any) -> AccountView:  # Any: fields of different types
-    return AccountView(**({"equity": Decimal(100_000), "position": position} | more))
+    values: dict[str, Any] = {"equity": Decimal(100_000), "position": position}
+    return AccountView(**(values | more))
 
 
 EXIT = intent(side=Side.SELL, px=50_000, qty=100, reduce_only=True)
@@ -77,7 +78,7 @@ def test_no_order_without_a_book_to_trust(
     gate = RiskGate(limits())
     wanted = EXIT if reduce_only else intent()
     account = held(100) if reduce_only else FLAT
-    fresh = {"recv_ns": NOW - 2 * SECOND}
+    fresh: dict[str, Any] = {"recv_ns": NOW - 2 * SECOND}
 
     # `state` is the book's here, not the account's.
     decision = gate.check(
@@ -288,7 +289,7 @@ def test_day_order_count_stops_entries_only() -> None:
 
 def test_a_book_with_finer_prices_is_read_the_careful_way() -> None:
     # 500.0049 / 500.0951 at scale 4: bid 500.00, ask 500.10.
-    finer = {"price_scale": 4, "best_bid_px": 5_000_049, "best_ask_px": 5_000_951}
+    finer: dict[str, Any] = {"price_scale": 4, "best_bid_px": 5_000_049, "best_ask_px": 5_000_951}
 
     decision = ask(RiskGate(limits()), intent(qty=19_996), **finer)
 

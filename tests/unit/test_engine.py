@@ -1,0 +1,605 @@
+"""The engine on whole stories: from a book to a fill, and through what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.support_decide import SECOND, FakeBook, FakeSignals, fill, instrument, limits, row_of
+
+from fastbook.clock import ManualClock
+from fastbook.core.states import BookState
+from fastbook.engine import Engine
+from fastbook.errors import ConfigError
+from fastbook.execution import Executor, Orders, Portfolio
+from fastbook.journal import Journal
+from fastbook.risk import RiskGate
+from fastbook.strategy import BookView, MeanReversion, PositionView, Row, Strategy
+from fastbook.types import (
+    CancelAll,
+    CancelOrder,
+    Control,
+    ControlKind,
+    Execution,
+    OrderAbsent,
+    OrderIntent,
+    OrderRejected,
+    OrderState,
+    PlaceOrder,
+    PositionSnapshot,
+    QueryOrder,
+    Side,
+    TimeInForce,
+    Trade,
+    TradingState,
+    WalletSnapshot,
+)
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+class World:
+    """An engine with two symbols, its books and signals, and a clock that stands still."""
+
+    def __init__(
+        self,
+        strategies: Iterable[Strategy] | None = None,
+        *,
+        journal: Journal | None = None,
+        reconciled: bool = True,
+        balance: str | None = "100000",
+        **limit: Any,  # Any: fields of different types
+    ) -> None:
+        units = [instrument(index=i, symbol=s) for i, s in enumerate(SYMBOLS)]
+        self.books = [FakeBook(symbol=s) for s in SYMBOLS]
+        self.signals = FakeSignals(2)
+        self.clock = ManualClock()
+        self.orders = Orders("n1")
+        self.portfolio = Portfolio(units, balance=None if balance is None else Decimal(balance))
+        self.journal = Journal() if journal is None else journal
+        self.now = 0
+        self.engine = Engine(
+            units,
+            self.books,
+            self.signals,
+            [MeanReversion()] if strategies is None else list(strategies),
+            RiskGate(limits(**limit)),
+            Executor(self.orders),
+            self.orders,
+            self.portfolio,
+            self.journal,
+            self.clock,
+        )
+        if reconciled:
+            self.engine.reconciled(0)
+
+    def wait(self, ms: int) -> None:
+        self.now += ms * 1_000_000
+        self.clock.advance(ms * 1_000_000)
+        for book in self.books:
+            if book.state is BookState.SYNCED:
+                book.recv_ns = self.now
+
+    def tick(self, z: float = -2.5, imbalance: float = 0.5, index: int = 0) -> list[Any]:
+        self.signals.set(z, imbalance, index=index)
+        return list(self.engine.on_books([index], self.now))
+
+    def enter(self) -> PlaceOrder:
+        (command,) = self.tick()
+        assert isinstance(command, PlaceOrder)
+        return command
+
+    def tell(self, *events: Any) -> list[Any]:  # Any: every kind of order event
+        return [c for event in events for c in self.engine.on_event(event, self.now)]
+
+    def filled(self, command: PlaceOrder, exec_id: str = "e1", **changes: Any) -> list[Any]:
+        values: dict[str, Any] = {
+            "instrument": command.instrument,
+            "side": command.side,
+            "px": command.px,
+            "qty": command.qty,
+        }
+        values |= changes
+        return self.tell(fill(exec_id, command.client_id, **values))
+
+    def state(self) -> TradingState:
+        return self.engine.state
+
+    def kinds(self) -> list[str]:
+        return [r.kind for r in self.journal.drain()]
+
+
+class Scripted(Strategy):
+    """Answers what it was told to; raises when that is an error."""
+
+    def __init__(self, name: str = "scripted", symbols: Iterable[str] | None = None) -> None:
+        self.name = name
+        self.symbols = None if symbols is None else frozenset(symbols)
+        self.answers: dict[str, list[Any]] = {}
+        self.fills: list[tuple[str, int]] = []
+        self.started: list[str] = []
+
+    def _next(self, door: str) -> Any:  # Any: also what no strategy should answer
+        waiting = self.answers.get(door)
+        answer = waiting.pop(0) if waiting else ()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def on_start(self, instruments: Any) -> None:
+        self.started = [i.symbol for i in instruments]
+
+    def on_book(self, book: BookView, row: Row, position: PositionView) -> Iterable[OrderIntent]:
+        return self._next("book")  # type: ignore[no-any-return]  # wrong on purpose, at times
+
+    def on_trade(self, trade: Trade, position: PositionView) -> Iterable[OrderIntent]:
+        return self._next("trade")  # type: ignore[no-any-return]  # as above
+
+    def on_fill(self, execution: Execution, position: PositionView) -> Iterable[OrderIntent]:
+        self.fills.append((execution.exec_id, position.qty))
+        return self._next("fill")  # type: ignore[no-any-return]  # as above
+
+    def on_timer(self, recv_ns: int) -> Iterable[OrderIntent]:
+        return self._next("timer")  # type: ignore[no-any-return]  # as above
+
+
+def want(strategy: str = "scripted", **changes: Any) -> OrderIntent:
+    values: dict[str, Any] = {
+        "instrument": 0,
+        "side": Side.BUY,
+        "px": 50_010,
+        "qty": 100,
+        "strategy": strategy,
+        "reason": "told to",
+    }
+    return OrderIntent(**(values | changes))
+
+
+def scripted(**answers: list[Any]) -> tuple[World, Scripted]:
+    strategy = Scripted()
+    strategy.answers = answers
+    return World([strategy]), strategy
+
+
+# --- the way in and out ---------------------------------------------------------------------
+
+
+def test_from_a_book_to_a_fill_to_the_exit() -> None:
+    world = World()
+    world.wait(10)
+
+    entry = world.enter()
+    assert (entry.side, entry.px, entry.reduce_only) == (Side.BUY, 50_030, False)
+    assert world.engine.position(0).working == 1
+    assert world.tick() == []  # one at a time
+
+    world.filled(entry, fee=Decimal("0.2"))
+    view = world.engine.position(0)
+    assert (view.qty, view.working) == (entry.qty, 0)
+    assert view.entry_px == pytest.approx(500.3)
+
+    world.wait(10)
+    (leave,) = world.tick(z=-0.1)
+    assert (leave.side, leave.qty, leave.reduce_only) == (Side.SELL, entry.qty, True)
+    world.filled(leave, "e2", fee=Decimal("0.2"))
+
+    assert world.engine.position(0).qty == 0
+    stats = world.engine.stats
+    assert (stats.signals, stats.intents, stats.orders, stats.fills) == (2, 2, 2, 2)
+    assert world.portfolio.record("meanrev").total == 1
+    assert world.portfolio.equity == world.portfolio.balance
+    assert world.kinds() == [
+        "state",
+        "intent",
+        "command",
+        "event",
+        "intent",
+        "command",
+        "event",
+    ]
+
+
+@pytest.mark.parametrize(
+    "state", [s for s in BookState if s is not BookState.SYNCED], ids=lambda s: s.name
+)
+def test_no_signal_from_a_book_that_is_not_synced(state: BookState) -> None:
+    world = World()
+    world.books[0].state = state
+    assert world.tick() == []
+    assert world.engine.stats.signals == 0
+    assert world.engine.stats.books_unfit == 1
+
+
+def test_no_signal_from_an_old_book() -> None:
+    world = World()
+    world.now += 2 * SECOND + 1
+    assert world.tick() == []
+    assert world.engine.stats.signals == 0
+    world.books[0].recv_ns = 1
+    assert len(world.tick()) == 1
+
+
+def test_indexes_nobody_knows_are_ignored() -> None:
+    world = World()
+    assert world.engine.on_books([-1, 7], 0) == []
+
+
+def test_nothing_risky_before_the_account_is_reconciled() -> None:
+    world = World(reconciled=False)
+    assert world.state() is TradingState.RECONCILING
+    assert world.engine.needs_reconcile
+    assert world.tick() == []
+    assert world.engine.stats.denied == {"trading_state": 1}
+    world.engine.reconciled(0)
+    world.wait(2_000)
+    assert len(world.tick()) == 1
+
+
+def test_every_refusal_is_counted_and_journalled() -> None:
+    world, _ = scripted(book=[[want(px=60_000), want(strategy="x"), want(instrument=9)]])
+    assert world.tick() == []
+    assert world.engine.stats.denied == {"price_collar_bps": 1, "strategy": 1, "instrument": 1}
+    assert world.engine.stats.signals == 3
+    assert world.kinds().count("refused") == 3
+
+
+def test_worst_case_of_one_symbol_counts_for_the_other() -> None:
+    strategy = Scripted()
+    world = World([strategy], position_pct_max=100.0, exposure_pct_max=1.0)
+    # One per cent of 100,000 is 1,000; the first takes 800 of it and its outcome is unknown.
+    strategy.answers = {
+        "book": [[want(qty=1_599)], [want(qty=450, instrument=1)], [want(qty=390, instrument=1)]]
+    }
+    assert len(world.tick()) == 1
+    world.wait(2_000)
+    world.engine.on_timer(world.now)
+    assert world.engine.stats.unknown == 1
+
+    assert world.tick(index=1) == []
+    assert world.engine.stats.denied == {"exposure_pct_max": 1}
+    assert len(world.tick(index=1)) == 1
+
+
+def test_second_intent_sees_the_order_of_the_first() -> None:
+    world, _ = scripted(book=[[want(), want(qty=50)]])
+    assert len(world.tick()) == 1
+    assert world.engine.stats.denied == {"entry_in_flight": 1}
+
+
+# --- facts about orders -----------------------------------------------------------------------
+
+
+def test_unknown_outcome_is_asked_for_and_never_sent_again() -> None:
+    world = World()
+    entry = world.enter()
+    query = QueryOrder(client_id=entry.client_id, instrument=0)
+
+    world.wait(2_000)
+    assert world.engine.on_timer(world.now) == [query]
+    assert world.engine.stats.unknown == 1
+    assert world.tick() == []  # still counts as under way
+
+    for _ in range(60):
+        world.wait(500)
+        commands = world.engine.on_timer(world.now) + world.tick()
+        if query in commands:
+            world.tell(
+                OrderAbsent(
+                    client_id=entry.client_id, venue_time_ms=world.clock.now_ns() // 1_000_000
+                )
+            )
+        if world.engine.stats.never_accepted:
+            break
+
+    # Request at 0, window 5 s and a second more, then two answers a second apart.
+    assert 7 * SECOND <= world.now <= 12 * SECOND
+    order = world.orders.get(entry.client_id)
+    assert order is not None
+    assert order.state is OrderState.NEVER_ACCEPTED
+    assert world.engine.position(0).working == 0
+    (again,) = world.tick()
+    assert again.client_id != entry.client_id
+
+
+def test_ghost_is_cancelled_and_the_account_compared() -> None:
+    world = World()
+    entry = world.enter()
+    world.wait(2_000)
+    world.engine.on_timer(world.now)
+    for ms in (7_000, 9_000):
+        world.wait(5_000)
+        world.tell(OrderAbsent(client_id=entry.client_id, venue_time_ms=2 * 10**12 + ms))
+    assert world.engine.stats.never_accepted == 1
+
+    commands = world.tell(row_of(entry.client_id, "New", qty=entry.qty))
+
+    assert commands == [CancelOrder(client_id=entry.client_id, instrument=0)]
+    assert world.state() is TradingState.RECONCILING
+    assert world.engine.stats.ghosts == 1
+
+
+def test_fill_before_its_order_is_in_the_position_at_once() -> None:
+    world, strategy = scripted(book=[[want()]])
+    entry = world.enter()
+    world.tell(fill("e1", "", order_id="v9"))
+    assert world.engine.position(0).qty == 100
+    assert strategy.fills == []
+
+    world.tell(row_of(entry.client_id, "Filled", order_id="v9", cum_qty=100))
+
+    assert strategy.fills == [("e1", 100)]
+    assert world.engine.position(0).qty == 100
+    assert world.engine.position(0).working == 0
+    assert world.engine.stats.external_fills == 0
+
+
+def test_an_execution_counts_once_through_every_door() -> None:
+    world, strategy = scripted(book=[[want()]])
+    entry = world.enter()
+    for _ in range(3):
+        world.filled(entry)
+    world.tell(row_of(entry.client_id, "Filled", cum_qty=100), fill("e1", entry.client_id))
+    assert world.engine.position(0).qty == 100
+    assert strategy.fills == [("e1", 100)]
+    assert world.engine.stats.fills == 1
+    assert world.engine.stats.duplicate_fills == 3
+    assert world.portfolio.fees == Decimal("0.01")
+
+
+def test_a_trade_by_hand_is_booked_and_said() -> None:
+    world = World()
+    world.tell(fill("x1", "", order_id="hand", qty=30))
+    assert world.engine.position(0).qty == 30
+    assert world.portfolio.records == {}
+    world.wait(1_999)
+    world.engine.on_timer(world.now)
+    assert world.engine.stats.external_fills == 0
+    world.wait(1)
+    world.engine.on_timer(world.now)
+    assert world.engine.stats.external_fills == 1
+
+
+def test_rejections_are_counted_and_latch() -> None:
+    world = World(rejections_in_a_row_max=2)
+    for n in range(2):
+        entry = world.enter()
+        world.tell(OrderRejected(client_id=entry.client_id, code=110007, reason="funds"))
+        assert world.engine.stats.rejected == n + 1
+        world.wait(1_000)
+    assert world.state() is TradingState.REDUCE_ONLY
+    assert world.tick() == []
+
+
+def test_more_filled_than_ordered_puts_the_account_in_doubt() -> None:
+    world = World()
+    entry = world.enter()
+    world.filled(entry, qty=entry.qty + 1)
+    assert world.state() is TradingState.RECONCILING
+
+
+def test_unknown_execution_kinds_and_instruments_put_the_account_in_doubt() -> None:
+    for odd in (fill("e1", exec_type="Teleport"), fill("e2", instrument=9)):
+        world = World()
+        world.tell(odd)
+        assert world.state() is TradingState.RECONCILING
+        assert world.engine.position(0).qty == 0
+
+
+def test_funding_is_cash() -> None:
+    world = World()
+    world.tell(*[fill("f1", "", exec_type="Funding", fee=Decimal(2))] * 2)
+    assert world.portfolio.balance == Decimal(99_998)
+    assert world.engine.position(0).qty == 0
+    assert world.engine.stats.fills == 0
+
+
+# --- account, day, links ----------------------------------------------------------------------
+
+
+def test_private_gap_stops_entries_until_reconciled() -> None:
+    world = World()
+    world.engine.on_link("private", False, 0)
+    assert not world.engine.needs_reconcile
+    world.engine.reconciled(0)  # too early: ignored
+    assert world.state() is TradingState.RECONCILING
+    world.engine.on_link("private", True, 0)
+    assert world.engine.needs_reconcile
+    assert world.state() is TradingState.RECONCILING
+    assert world.tick() == []
+    world.engine.reconciled(0)
+    assert world.state() is TradingState.ACTIVE
+    world.engine.on_link("public", False, 0)
+    assert world.state() is TradingState.ACTIVE
+
+
+def test_lasting_difference_with_the_venue_reconciles_and_is_adopted() -> None:
+    world = World()
+    theirs = PositionSnapshot(
+        instrument=0, qty=40, entry_px=Decimal(500), realized_pnl=Decimal(0), seq=1, updated_ms=1
+    )
+    world.tell(theirs)
+    world.engine.on_timer(world.now)
+    assert world.state() is TradingState.ACTIVE
+    world.wait(2_000)
+    world.engine.on_timer(world.now)
+    assert world.state() is TradingState.RECONCILING
+    assert world.engine.needs_reconcile
+
+    world.tell(theirs, WalletSnapshot(coin="USDT", balance=Decimal(1), equity=Decimal(1)))
+    world.engine.reconciled(world.now)
+
+    assert world.engine.position(0).qty == 40
+    assert world.portfolio.balance == 1
+    assert world.state() is TradingState.ACTIVE
+
+
+def test_daily_loss_is_seen_by_the_timer_and_resume_rearms() -> None:
+    world = World([], daily_loss_pct_max=1.0)
+    world.tell(fill("x", "", qty=100_000, fee=Decimal(0)))  # 100 at 500.10
+    world.engine.on_timer(world.now)
+    world.books[0].best_bid_px, world.books[0].best_ask_px = 49_000, 49_010
+    world.engine.on_timer(world.now)
+    assert world.state() is TradingState.REDUCE_ONLY
+    assert "latched" in world.kinds()
+
+    world.books[0].best_bid_px, world.books[0].best_ask_px = 60_000, 60_010
+    world.engine.on_timer(world.now)
+    assert world.state() is TradingState.REDUCE_ONLY
+    world.engine.on_control(Control(ControlKind.RESUME), world.now)
+    assert world.state() is TradingState.ACTIVE
+
+
+def test_mark_stays_at_the_last_good_book() -> None:
+    world = World([])
+    world.tell(fill("x", "", qty=1_000, fee=Decimal(0)))
+    world.engine.on_timer(world.now)
+    equity = world.portfolio.equity
+    world.books[0].state = BookState.UNSYNCED
+    world.books[0].best_bid_px = world.books[0].best_ask_px = 1
+    world.engine.on_timer(world.now)
+    assert world.portfolio.equity == equity is not None
+
+
+def test_equity_nobody_can_tell_means_no_entry() -> None:
+    world = World(balance=None)
+    assert world.tick() == []
+    assert world.engine.stats.denied == {"equity": 1}
+
+
+# --- operator -----------------------------------------------------------------------------
+
+
+def test_kill_halts_and_withdraws_everything() -> None:
+    world, _ = scripted(book=[[want(tif=TimeInForce.GTC)], [want(qty=60)]])
+    entry = world.enter()
+    world.tell(row_of(entry.client_id, "New"))
+
+    commands = world.engine.on_control(Control(ControlKind.KILL), world.now)
+
+    assert commands == [CancelAll(), CancelOrder(client_id=entry.client_id, instrument=0)]
+    assert world.state() is TradingState.HALTED
+    assert world.tick() == []
+    world.engine.on_control(Control(ControlKind.RESUME), world.now)
+    assert world.state() is TradingState.RECONCILING
+
+
+def test_pause_lets_exits_through() -> None:
+    world = World()
+    world.filled(world.enter())
+    world.engine.on_control(Control(ControlKind.PAUSE), world.now)
+    world.wait(2_000)
+    (leave,) = world.tick(z=0.0)
+    assert leave.reduce_only
+    assert world.tick(index=1) == []
+
+
+def test_flatten_leaves_every_position_and_stays_paused() -> None:
+    world = World([])
+    world.tell(fill("x", "", qty=80), fill("y", "", instrument=1, side=Side.SELL, qty=50))
+    (sweep,) = world.engine.on_control(Control(ControlKind.FLATTEN), world.now)
+    assert sweep == CancelAll()
+
+    commands = world.engine.on_timer(world.now)
+
+    assert [(c.instrument, c.side, c.qty, c.reduce_only) for c in commands] == [  # type: ignore[union-attr]  # orders, as the next line shows
+        (0, Side.SELL, 80, True),
+        (1, Side.BUY, 50, True),
+    ]
+    assert world.engine.on_timer(world.now) == []  # under way
+    for n, command in enumerate(commands):
+        assert isinstance(command, PlaceOrder)
+        world.filled(command, f"z{n}")
+    world.wait(1_000)
+    assert world.engine.on_timer(world.now) == []
+    assert not world.portfolio.open_instruments
+    assert world.state() is TradingState.REDUCE_ONLY
+
+
+# --- strategies ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("door", ["book", "trade", "fill", "timer"])
+def test_a_strategy_that_raises_is_disabled_and_everything_else_goes_on(door: str) -> None:
+    bad, good = Scripted("bad", ["BTCUSDT"]), Scripted("good", ["ETHUSDT"])
+    world = World([bad, good])
+    bad.answers = {"book": [[want("bad", tif=TimeInForce.GTC)]]}
+    entry = world.enter()
+    world.tell(row_of(entry.client_id, "New"))
+    bad.answers = {door: [RuntimeError("boom")]}
+
+    if door == "book":
+        commands = world.tick()
+    elif door == "trade":
+        trade = Trade(0, Side.BUY, 50_000, 1, 0, "t", 1)
+        commands = world.engine.on_trades([trade], world.now)
+    elif door == "fill":
+        commands = world.filled(entry, qty=40)
+    else:
+        commands = world.engine.on_timer(world.now)
+
+    assert commands == [CancelOrder(client_id=entry.client_id, instrument=0)]
+    assert world.engine.disabled == {"bad": "RuntimeError: boom"}
+    assert world.engine.stats.strategy_errors == 1
+    bad.answers = {d: [[want("bad")]] for d in ("book", "trade", "fill", "timer")}
+    good.answers = {"book": [[want("good", instrument=1)]]}
+    assert world.tick() == []
+    assert world.engine.on_timer(world.now) == []
+    assert len(world.tick(index=1)) == 1
+    assert "strategy_error" in world.kinds()
+
+
+@pytest.mark.parametrize("answer", [["buy"], [want(px=500.1)], [want(qty=1.0)], 7])
+def test_an_answer_that_is_no_intent_counts_as_raising(answer: Any) -> None:
+    world, _ = scripted(timer=[answer])
+    assert world.engine.on_timer(world.now) == []
+    assert world.engine.stats.strategy_errors == 1
+
+
+def test_a_symbol_has_one_strategy() -> None:
+    with pytest.raises(ConfigError, match="ETHUSDT is wanted by 'a' and by 'b'"):
+        World([Scripted("a", ["ETHUSDT"]), Scripted("b")])
+    with pytest.raises(ConfigError, match="taken"):
+        World([Scripted("a", ["ETHUSDT"]), Scripted("a", ["BTCUSDT"])])
+    apart = [Scripted("a", ["ETHUSDT"]), Scripted("b", ["BTCUSDT"])]
+    World(apart)
+    assert [s.started for s in apart] == [["ETHUSDT"], ["BTCUSDT"]]
+
+
+# --- the journal's limits -------------------------------------------------------------------
+
+
+def test_a_full_journal_stops_entries_and_a_broken_one_everything() -> None:
+    world = World(journal=Journal(capacity=4, reserve=3))
+    world.filled(world.enter())
+    assert world.journal.full
+    assert world.state() is TradingState.REDUCE_ONLY
+    world.wait(2_000)
+    (leave,) = world.tick(z=0.0)
+    world.filled(leave, "e2")
+    world.tell(row_of(leave.client_id, "Filled", cum_qty=leave.qty))
+    assert world.journal.broken
+    world.journal.drain()
+    assert world.state() is TradingState.HALTED
+
+
+# --- determinism ----------------------------------------------------------------------------
+
+
+def test_same_events_same_commands_and_records() -> None:
+    def run() -> tuple[list[Any], list[Any]]:
+        world = World()
+        commands: list[Any] = []
+        for n in range(40):
+            world.wait(500)
+            step = world.tick(z=(-3.0, 0.2, 3.0, -0.2)[n % 4], imbalance=(0.4, 0, -0.4, 0)[n % 4])
+            for command in step:
+                if isinstance(command, PlaceOrder):
+                    world.filled(command, f"e{n}")
+            commands += step + world.engine.on_timer(world.now)
+        return commands, world.journal.drain()
+
+    first, second = run(), run()
+    assert first == second
+    assert len(first[0]) >= 10
