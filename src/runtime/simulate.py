@@ -1,0 +1,46 @@
+"""`fastbook simulate`: the bundled exchange alone, until stopped."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from fastbook.errors import FastbookError
+
+from .logs import set_up_logging
+from .loop import run_until_stopped
+from .output import print_json
+from .simulator.options import SimulatorOptions
+from .simulator.server import Simulator
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM. The first line of stdout says where, as one JSON object."""
+    set_up_logging(args.log_level)
+    options = SimulatorOptions(
+        host=args.host,
+        rest_port=args.port,
+        ws_port=args.port + 1 if args.port else 0,
+        symbols=args.symbols,
+        seed=args.seed,
+        rate=args.rate,
+    )
+    return run_until_stopped(lambda stop: serve(options, stop))
+
+
+async def serve(options: SimulatorOptions, stop: asyncio.Event) -> int:
+    simulator = Simulator(options)
+    try:
+        endpoints = await simulator.start()
+    except OSError as e:
+        raise FastbookError(
+            f"cannot listen on {options.host} port {options.rest_port}: {e.strerror or e}"
+        ) from None
+    try:
+        print_json(endpoints.as_json())
+        print("fastbook: the exchange is open; Ctrl-C closes it", file=sys.stderr)
+        await stop.wait()
+    finally:
+        await simulator.stop()
+    return 0
