@@ -152,6 +152,7 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument(
         "--rate", type=positive_int, help="book messages/s over all topics (the venue's cadence)"
     )
+    command.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
     command.set_defaults(run=run_simulate)
 
 

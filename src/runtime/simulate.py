@@ -26,10 +26,12 @@ def simulate(args: argparse.Namespace) -> int:
         seed=args.seed,
         rate=args.rate,
     )
-    return run_until_stopped(lambda stop: serve(options, stop))
+    return run_until_stopped(lambda stop: serve(options, stop, until_eof=args.until_eof))
 
 
-async def serve(options: SimulatorOptions, stop: asyncio.Event) -> int:
+async def serve(options: SimulatorOptions, stop: asyncio.Event, *, until_eof: bool) -> int:
+    if until_eof:
+        await stop_at_end_of_input(stop)
     simulator = Simulator(options)
     try:
         endpoints = await simulator.start()
@@ -39,8 +41,19 @@ async def serve(options: SimulatorOptions, stop: asyncio.Event) -> int:
         ) from None
     try:
         print_json(endpoints.as_json())
-        print("fastbook: the exchange is open; Ctrl-C closes it", file=sys.stderr)
+        if not until_eof:
+            print("fastbook: the exchange is open; Ctrl-C closes it", file=sys.stderr)
         await stop.wait()
     finally:
         await simulator.stop()
     return 0
+
+
+async def stop_at_end_of_input(stop: asyncio.Event) -> None:
+    """Set `stop` when standard input ends: whoever started us has gone."""
+
+    class UntilEof(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            stop.set()
+
+    await asyncio.get_running_loop().connect_read_pipe(UntilEof, sys.stdin)
