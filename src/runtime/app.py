@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
-from fastbook import Book, BookDecoder, BookState
+from fastbook import BookDecoder, BookState, SignalSet
 from fastbook.bybit.instruments import parse_instruments
+from fastbook.bybit.private import PrivateDecoder
 from fastbook.bybit.trades import parse_trades
-from fastbook.core.signals import SignalSet
-from fastbook.engine import Engine
-from fastbook.errors import ConfigError
+from fastbook.engine import PRIVATE_LINK, Engine
+from fastbook.errors import ConfigError, FastbookError, WireError
 from fastbook.execution import Executor, Orders, Portfolio
 from fastbook.journal import Journal
 from fastbook.risk import RiskGate, Sizer
@@ -31,11 +30,10 @@ from fastbook.types import (
     Instrument,
     OrderEvent,
     PlaceOrder,
-    TradingState,
 )
 
 from .bybit.gateway import RestGateway
-from .bybit.private import PrivateStream
+from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
 from .bybit.rest import RestClient
 from .config import Config, Credentials, Endpoints
@@ -45,3 +43,425 @@ from .status import EventLines, count_states, describe_focus, describe_positions
 from .system_clock import SystemClock
 
 log = logging.getLogger("fastbook.app")
+
+TIMER_S = 0.05
+STATUS_S = 0.25
+RECONCILE_RETRY_S = 1.0
+FLATTEN_S_MAX = 5.0
+SYNC_S_MAX = 2.0
+
+Json = dict[str, Any]
+"""A JSON document. Any: texts, numbers, lists and objects."""
+
+OnStatus = Callable[[Json], None]
+Audit = Callable[["App"], Awaitable[Json]]
+
+
+class Gateway(Protocol):
+    """Where commands go and the account's truth comes from."""
+
+    def send(self, commands: Sequence[Command]) -> None: ...
+    async def reconcile(self, since_ms: int = 0) -> list[OrderEvent]: ...
+    async def close(self, grace_s: float = 3.0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How one run is shown and ended."""
+
+    title: str
+    seconds: float | None = None
+    flatten: bool = True
+    """At the end, leave no position behind."""
+    on_status: OnStatus | None = None
+    audit: Audit | None = None
+    """Asked at the end, while the account can still be reached; its answer joins the summary."""
+    record: Path | None = None
+    """Folder for the raw frames."""
+
+
+class App:
+    """One engine against one venue, from connecting to the last order's end."""
+
+    def __init__(
+        self,
+        config: Config,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        options: RunOptions,
+        *,
+        rng: Random | None = None,
+    ) -> None:
+        if config.risk is None:
+            raise ConfigError("no [risk] section: without limits there is no trading")
+        self.config = config
+        self.endpoints = endpoints
+        self.options = options
+        self.clock = SystemClock()
+        self.category = Category(config.venue.category)
+        self.latency = LatencyHistogram()
+        self.unsynced_orders = 0
+        """Orders that left while their book was not SYNCED: must stay 0."""
+        self.fatal: BaseException | None = None
+        self._credentials = credentials
+        self._rng = rng or Random()
+        self._rate = Rate()
+        self._failed = asyncio.Event()
+        self._reconcile_wanted = asyncio.Event()
+        self.started_ns = 0
+        self._ending = False
+        self._audit: Json | None = None
+        self._cpu_started_s = 0.0
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> Json:
+        """Trade until `stop`, the end of `seconds`, or a fatal error; return the summary."""
+        async with RestClient(
+            self.endpoints.rest,
+            self._credentials,
+            self.clock,
+            recv_window_ms=self.config.venue.recv_window_ms,
+            ca_file=self.config.venue.ca_file,
+            rng=self._rng,
+        ) as rest:
+            await rest.sync_time()
+            rows = await rest.instruments(self.category)
+            self.build(parse_instruments(rows, self.category, self.config.market_data.symbols))
+            self.gateway: Gateway = self._make_gateway(rest)
+            self.private = self._make_private(rest)
+            self.feed = self._make_feed()
+            return await self._trade(stop)
+
+    def build(self, instruments: list[Instrument]) -> None:
+        """The synchronous part: decoder, books, signals, engine."""
+        config = self.config
+        assert config.risk is not None  # checked in __init__
+        self.instruments = instruments
+        self._by_symbol = {i.symbol: i for i in instruments}
+        params = config.strategy.mean_reversion
+        self.signals = SignalSet(
+            len(instruments),
+            lookback=params.lookback,
+            imbalance_levels=config.market_data.imbalance_levels,
+            sample_ms=config.market_data.sample_ms,
+        )
+        self.decoder = BookDecoder(instruments, signals=self.signals)
+        depth = config.market_data.depth
+        self.topics = [f"orderbook.{depth}.{i.symbol}" for i in instruments]
+        self.books = [
+            self.decoder.add_book(topic, index=i.index)
+            for topic, i in zip(self.topics, instruments, strict=True)
+        ]
+        self.orders = Orders(secrets.token_hex(5), recv_window_ms=config.venue.recv_window_ms)
+        self.portfolio = Portfolio(instruments)
+        self.journal = Journal()
+        self.engine = Engine(
+            instruments,
+            self.books,
+            self.signals,
+            [MeanReversion(params)],
+            RiskGate(config.risk, Sizer()),
+            Executor(self.orders),
+            self.orders,
+            self.portfolio,
+            self.journal,
+            self.clock,
+        )
+        self.events = EventLines(instruments)
+
+    def _make_gateway(self, rest: RestClient) -> RestGateway:
+        execution = self.config.execution
+        return RestGateway(
+            rest,
+            self.instruments,
+            self.category,
+            self._on_events,
+            self.clock,
+            on_fatal=self._on_fatal,
+            requests_in_flight_max=execution.requests_in_flight_max,
+            cancels_in_flight_max=execution.cancels_in_flight_max,
+            queue_max=execution.queue_max,
+        )
+
+    def _make_private(self, rest: RestClient) -> PrivateStream:
+        return PrivateStream(
+            PrivateStreamConfig(url=self.endpoints.ws_private),
+            self._credentials,
+            PrivateDecoder(self.instruments, self.category),
+            self._on_events,
+            self._on_private_link,
+            self.clock,
+            venue_now_ms=rest.venue_time.now_ms,
+            ca_file=self.config.venue.ca_file,
+            rng=self._rng,
+        )
+
+    def _make_feed(self) -> PublicFeed:
+        market = self.config.market_data
+        trades = [f"publicTrade.{i.symbol}" for i in self.instruments] if market.trades else []
+        return PublicFeed(
+            PublicFeedConfig(
+                url=self.endpoints.public(self.category.value),
+                topics=tuple([*self.topics, *trades]),
+                topics_per_connection=market.topics_per_connection,
+                connections_max=market.connections_max,
+                ping_interval_s=market.ping_interval_s,
+                pong_timeout_s=market.pong_timeout_s,
+                stale_after_s=market.stale_after_s,
+                backoff_cap_s=market.backoff_cap_s,
+                attempts_per_5min=market.attempts_per_5min,
+                ca_file=self.config.venue.ca_file,
+            ),
+            self.decoder,
+            self._on_books,
+            self._on_message,
+            self.clock,
+            on_link=self._on_public_link,
+            rng=self._rng,
+        )
+
+    async def _trade(self, stop: asyncio.Event) -> Json:
+        self.started_ns = self.clock.monotonic_ns()
+        self._started_wall_ms = self.clock.now_ns() // 1_000_000
+        self._cpu_started_s = time.process_time()
+        tasks = [
+            asyncio.create_task(self.private.run(), name="private stream"),
+            asyncio.create_task(self.feed.run(), name="public feed"),
+            asyncio.create_task(self._keep_reconciled(), name="reconciliation"),
+            asyncio.create_task(self._keep_time(), name="timer"),
+        ]
+        for task in tasks:
+            task.add_done_callback(self._on_task_done)
+        try:
+            await self._until_stopped(stop)
+            await self._until_synced()
+            self._take_figures()
+            if self.options.flatten and self.fatal is None:
+                await self._flatten()
+            if self.options.audit is not None and self.fatal is None:
+                self._audit = await self.options.audit(self)
+        finally:
+            self._ending = True
+            self.private.stop()
+            self.feed.stop()
+            await self.gateway.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._drain_journal()
+        if self.fatal is not None:
+            raise self.fatal
+        return self.summary()
+
+    def _take_figures(self) -> None:
+        """What the summary says of the market: from before the flattening."""
+        self._summary_ns = self.clock.monotonic_ns()
+        self._messages_at_end = self.messages
+        self._states_at_end = count_states(self.books)
+
+    async def _until_synced(self) -> None:
+        """A book may be on its way back just now: give it a moment."""
+        for _ in range(int(SYNC_S_MAX / TIMER_S)):
+            if self._failed.is_set() or all(b.state is BookState.SYNCED for b in self.books):
+                return
+            await asyncio.sleep(TIMER_S)
+
+    async def _until_stopped(self, stop: asyncio.Event) -> None:
+        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(self._failed.wait())]
+        try:
+            await asyncio.wait(
+                waits, timeout=self.options.seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _flatten(self) -> None:
+        """Cancel what rests, close what is open, within `FLATTEN_S_MAX`."""
+        self._send(self.engine.on_control(Control(ControlKind.FLATTEN, "end of run"), self._now()))
+        deadline_ns = self.clock.monotonic_ns() + int(FLATTEN_S_MAX * 1e9)
+        while self.clock.monotonic_ns() < deadline_ns:
+            await asyncio.sleep(TIMER_S)
+            if not self.portfolio.open_instruments and not self.orders.working_count:
+                return
+        log.warning("%d positions are still open", len(self.portfolio.open_instruments))
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        """No long-lived task may end by itself: the run ends with it, and says why."""
+        if not task.cancelled() and not self._ending:
+            error = task.exception()
+            self._on_fatal(error or FastbookError(f"the {task.get_name()} ended by itself"))
+
+    def _on_fatal(self, error: BaseException) -> None:
+        if self.fatal is None:
+            self.fatal = error
+        self._failed.set()
+
+    # --- what comes in ------------------------------------------------------------------------
+
+    def _on_books(self, touched: list[int], recv_ns: int) -> None:
+        commands = self.engine.on_books(touched, recv_ns)
+        if commands:
+            self._send(commands)
+        self.latency.record(time.time_ns() - recv_ns)
+
+    def _on_message(self, message: Any, recv_ns: int) -> None:  # Any: JSON from the venue
+        topic = message.get("topic", "")
+        if topic.startswith("publicTrade."):
+            try:
+                trades = parse_trades(message, self._by_symbol)
+            except WireError as e:
+                log.warning("%s", e)
+                return
+            self._send(self.engine.on_trades(trades, recv_ns))
+
+    def _on_events(self, events: Sequence[OrderEvent], recv_ns: int) -> None:
+        for event in events:
+            self._send(self.engine.on_event(event, recv_ns))
+
+    def _on_private_link(self, up: bool) -> None:
+        self._send(self.engine.on_link(PRIVATE_LINK, up, self._now()))
+        if up:
+            self._reconcile_wanted.set()
+
+    def _on_public_link(self, name: str, up: bool, recv_ns: int) -> None:
+        self._send(self.engine.on_link(name, up, recv_ns))
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        if not commands:
+            return
+        for command in commands:
+            if isinstance(command, PlaceOrder):
+                synced = self.books[command.instrument].state is BookState.SYNCED
+                self.unsynced_orders += not synced
+        self.gateway.send(commands)
+
+    def _now(self) -> int:
+        return self.clock.now_ns()
+
+    # --- tasks --------------------------------------------------------------------------------
+
+    async def _keep_reconciled(self) -> None:
+        """After start, after each private gap, and when ledger and venue differ."""
+        while True:
+            await self._reconcile_wanted.wait()
+            self._reconcile_wanted.clear()
+            try:
+                events = await self.gateway.reconcile(self._since_ms())
+            except FastbookError as e:
+                log.warning("reconciliation: %s", e)
+                await asyncio.sleep(RECONCILE_RETRY_S)
+                self._reconcile_wanted.set()
+                continue
+            now_ns = self._now()
+            self._on_events(events, now_ns)
+            self._send(self.engine.reconciled(now_ns))
+
+    def _since_ms(self) -> int:
+        """Fills of this run only: what the account did before is in its positions and wallet."""
+        return self._started_wall_ms
+
+    async def _keep_time(self) -> None:
+        status_due_ns = 0
+        while True:
+            await asyncio.sleep(TIMER_S)
+            self._send(self.engine.on_timer(self._now()))
+            if self.engine.needs_reconcile:
+                self._reconcile_wanted.set()
+            self._drain_journal()
+            now_ns = self.clock.monotonic_ns()
+            if now_ns >= status_due_ns and self.options.on_status is not None:
+                status_due_ns = now_ns + int(STATUS_S * 1e9)
+                self.options.on_status(self.status())
+
+    def note(self, text: str) -> None:
+        """A line for the screen."""
+        self.events.add(text, self._now())
+
+    def _drain_journal(self) -> None:
+        for record in self.journal.drain():
+            self.events.add_record(record)
+
+    # --- what goes out ------------------------------------------------------------------------
+
+    @property
+    def messages(self) -> int:
+        """Frames received on the public feed."""
+        return int(self.feed.stats()["frames"])
+
+    def status(self) -> Json:
+        """The screen's picture of now."""
+        feed = self.feed.stats()
+        engine, stats, portfolio = self.engine, self.engine.stats, self.portfolio
+        now_ns = self.clock.monotonic_ns()
+        elapsed_s = (now_ns - self.started_ns) / 1e9
+        focus = self._focus()
+        return {
+            "title": self.options.title,
+            "trading_state": engine.state.value,
+            "elapsed_s": elapsed_s,
+            "seconds": self.options.seconds,
+            "messages": feed["frames"],
+            "messages_per_s": self._rate.update(now_ns, feed["frames"]),
+            "latency_us": self.latency.summary_us(),
+            "cpu_share": self._cpu_share(elapsed_s),
+            "books": count_states(self.books),
+            "gaps": self.decoder.counters["gaps"],
+            "reconnects": feed["reconnects"],
+            "signals": stats.signals,
+            "orders": stats.orders,
+            "fills": stats.fills,
+            "denied": sum(stats.denied.values()),
+            "equity": float(portfolio.equity or 0),
+            "currency": portfolio.coin,
+            "realized_pnl": float(portfolio.realized),
+            "fees": float(portfolio.fees),
+            "positions": describe_positions(engine, self.instruments),
+            "events": list(self.events.lines),
+            "focus": describe_focus(
+                self.books[focus], self.signals.row(focus), self.instruments[focus]
+            ),
+        }
+
+    def _focus(self) -> int:
+        """The book on show: one we hold, else the first."""
+        return min(self.portfolio.open_instruments, default=0)
+
+    def _cpu_share(self, elapsed_s: float) -> float:
+        used_s = time.process_time() - self._cpu_started_s
+        return round(used_s / elapsed_s, 4) if elapsed_s > 0 else 0.0
+
+    def summary(self) -> Json:
+        """The end: figures of the run, money as exact decimals."""
+        feed = self.feed.stats()
+        stats, portfolio = self.engine.stats, self.portfolio
+        seconds = (self._summary_ns - self.started_ns) / 1e9
+        return {
+            "seconds": round(seconds, 3),
+            "symbols": len(self.instruments),
+            "messages": self._messages_at_end,
+            "messages_per_s": round(self._messages_at_end / seconds) if seconds else 0,
+            "books_synced": self._states_at_end["SYNCED"],
+            "books": self._states_at_end,
+            "gaps": self.decoder.counters["gaps"],
+            "resyncs": feed["resyncs"],
+            "reconnects": feed["reconnects"],
+            "stale_marks": feed["stale_marks"],
+            "signals": stats.signals,
+            "denied": dict(stats.denied),
+            "orders": stats.orders,
+            "fills": stats.fills,
+            "rejected": stats.rejected,
+            "unknown": stats.unknown,
+            "reconciliations": stats.reconciliations,
+            "orders_from_unsynced_books": self.unsynced_orders,
+            "realized_pnl": portfolio.realized,
+            "fees": portfolio.fees,
+            "equity": portfolio.equity,
+            "balance": portfolio.balance,
+            "open_positions": len(portfolio.open_instruments),
+            "latency_us": self.latency.summary_us(),
+            "cpu_share": self._cpu_share((self.clock.monotonic_ns() - self.started_ns) / 1e9),
+            "audit": self._audit,
+        }

@@ -1,0 +1,189 @@
+"""`fastbook demo`: the bundled exchange, the real runtime against it, and a check of its books."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .app import App, RunOptions
+from .audit import audit_against
+from .chaos import Chaos
+from .children import Child, exchange_process, screen_process
+from .config import Config, Credentials, Endpoints, parse
+from .exchange_control import ExchangeControl
+from .logs import set_up_logging
+from .loop import run_until_stopped
+from .output import print_json, to_json
+from .secret import Secret
+
+DEMO_CONFIG = """
+[venue]
+environment = "simulator"
+rest_url = "{rest}"
+ws_public_url = "{ws_public}"
+ws_private_url = "{ws_private}"
+
+[market_data]
+symbols = {symbols}
+depth = 50
+stale_after_s = 1.0
+sample_ms = 50
+
+[strategy.mean_reversion]
+lookback = 20
+entry_z = 2.0
+imbalance_min = 0.1
+stop_loss_pct = 0.5
+take_profit_pct = 1.5
+
+[risk]
+position_pct_max = 10.0
+exposure_pct_max = 50.0
+daily_loss_pct_max = 5.0
+leverage_max = 10.0
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """As the command line gives them."""
+
+    seconds: float
+    symbols: int
+    rate: int
+    seed: int
+    chaos: bool
+    record: Path | None
+    as_json: bool
+    log_level: str
+
+
+def demo(options: DemoOptions) -> int:
+    """Run the demo; 0 when everything held, 1 when a check failed."""
+    set_up_logging(options.log_level)
+    return run_until_stopped(lambda stop: run_demo(options, stop))
+
+
+async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
+    if not options.as_json:
+        print("starting the bundled exchange ...", file=sys.stderr)
+    exchange = exchange_process(options.symbols, options.seed, options.rate)
+    async with exchange, contextlib.AsyncExitStack() as stack:
+        where = await exchange.first_line()
+        control = await stack.enter_async_context(ExchangeControl(where["rest"]))
+        screen = await stack.enter_async_context(screen_process()) if shows(options) else None
+        app = await make_app(options, where, control, screen)
+        chaos = Chaos(control, options.seconds, app.note) if options.chaos else None
+        with running(chaos):
+            summary = await app.run(stop)
+        if screen is not None:
+            await screen.end_of_input()
+    if chaos is not None:
+        summary["chaos"] = chaos.report(summary)
+    problems = find_problems(summary)
+    summary["problems"] = problems
+    if options.as_json:
+        print_json(summary, indent=True)
+    else:
+        print_summary(summary)
+    return 1 if problems else 0
+
+
+def shows(options: DemoOptions) -> bool:
+    return not options.as_json and sys.stdout.isatty()
+
+
+async def make_app(
+    options: DemoOptions, where: dict[str, Any], control: ExchangeControl, screen: Child | None
+) -> App:
+    """The app, pointed at the exchange that `where` describes. Any: its first line, JSON."""
+    symbols = (await control.state())["symbols"]
+    config = make_config(where, symbols)
+    account = where["accounts"][0]
+    run = RunOptions(
+        title=f"{options.symbols} symbols, paper" + (", chaos" if options.chaos else ""),
+        seconds=options.seconds,
+        audit=lambda app: audit_against(app, control),
+        on_status=(lambda status: offer(screen, status)) if screen is not None else None,
+        record=options.record,
+    )
+    return App(
+        config,
+        Endpoints(
+            rest=where["rest"],
+            ws_public=where["ws_public"],
+            ws_private=where["ws_private"],
+            ws_trade=where["ws_trade"],
+        ),
+        Credentials(Secret(account["api_key"]), Secret(account["api_secret"])),
+        run,
+    )
+
+
+def make_config(where: dict[str, Any], symbols: list[str]) -> Config:  # Any: JSON
+    text = DEMO_CONFIG.format(
+        **{k: v for k, v in where.items() if k != "accounts"}, symbols=to_json(symbols).decode()
+    )
+    return parse(text, name="demo", environ={})
+
+
+def offer(screen: Child, status: dict[str, Any]) -> None:  # Any: a JSON document
+    screen.feed(to_json(status))
+
+
+@contextlib.contextmanager
+def running(chaos: Chaos | None) -> Iterator[None]:
+    """Make trouble in the background until the block ends."""
+    if chaos is None:
+        yield
+        return
+    task = asyncio.get_running_loop().create_task(chaos.run(), name="chaos")
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def find_problems(summary: dict[str, Any]) -> list[str]:  # Any: a JSON document
+    """What did not hold. Few orders are no problem; a wrong book or account is."""
+    problems = []
+    if summary["books_synced"] != summary["symbols"]:
+        problems.append(f"{summary['books_synced']} of {summary['symbols']} books are SYNCED")
+    if summary["orders_from_unsynced_books"]:
+        problems.append(f"{summary['orders_from_unsynced_books']} orders from unsynced books")
+    audit = summary.get("audit")
+    if audit is not None and not audit["agrees"]:
+        problems += [f"the exchange's account differs: {text}" for text in audit["differences"]]
+    problems += [text for text in summary.get("chaos", {}).get("missed", [])]
+    return problems
+
+
+def print_summary(summary: dict[str, Any]) -> None:  # Any: a JSON document
+    latency = summary["latency_us"]
+    audit = summary.get("audit") or {}
+    lines = [
+        ("messages", f"{summary['messages']:,} in {summary['seconds']:.1f} s, "
+                     f"{summary['messages_per_s']:,}/s through real sockets"),
+        ("books", f"{summary['books_synced']} of {summary['symbols']} SYNCED, "
+                  f"{summary['gaps']} gaps, {summary['reconnects']} reconnects"),
+        ("latency", f"p50 {latency['p50']} us, p99 {latency['p99']} us, p999 {latency['p999']} us, "
+                    "socket read to decision"),
+        ("cpu", f"{summary['cpu_share']:.0%} of one core"),
+        ("trading", f"{summary['signals']} signals, {summary['orders']} orders, "
+                    f"{summary['fills']} fills, {sum(summary['denied'].values())} denied by risk"),
+        ("P&L", f"{summary['realized_pnl']} realised, {summary['fees']} fees, "
+                f"equity {summary['equity']}"),
+        ("account", "equal to the exchange's to the last digit" if audit.get("agrees")
+                    else "differs from the exchange's"),
+    ]  # fmt: skip
+    for fault in summary.get("chaos", {}).get("injected", []):
+        lines.append(("chaos", f"{fault['at_s']:.1f} s: {fault['what']}"))
+    for name, text in lines:
+        print(f"  {name:<10}{text}")
+    for problem in summary["problems"]:
+        print(f"  PROBLEM   {problem}")
