@@ -203,7 +203,7 @@ class App:
         return PublicFeed(
             PublicFeedConfig(
                 url=self.endpoints.public(self.category.value),
-                topics=tuple([*self.topics, *trades]),
+                topics=(*self.topics, *trades),
                 topics_per_connection=market.topics_per_connection,
                 connections_max=market.connections_max,
                 ping_interval_s=market.ping_interval_s,

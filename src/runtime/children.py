@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -29,7 +29,7 @@ class Child:
         self._stdout = asyncio.subprocess.PIPE if stdout else None
         self._process: asyncio.subprocess.Process | None = None
 
-    async def __aenter__(self) -> Child:
+    async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=self._stdin,

@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .app import App, RunOptions
+from .app import App, Json, RunOptions
 from .audit import audit_against
 from .chaos import Chaos
 from .children import Child, exchange_process, screen_process
-from .config import Config, Credentials, Endpoints, parse
+from .config import Config, Credentials, parse
 from .exchange_control import ExchangeControl
 from .logs import set_up_logging
 from .loop import run_until_stopped
 from .output import print_json, to_json
+from .run import endpoints_of, offer
 from .secret import Secret
+from .summary import print_summary
 
 DEMO_CONFIG = """
 [venue]
@@ -99,9 +100,9 @@ def shows(options: DemoOptions) -> bool:
 
 
 async def make_app(
-    options: DemoOptions, where: dict[str, Any], control: ExchangeControl, screen: Child | None
+    options: DemoOptions, where: Json, control: ExchangeControl, screen: Child | None
 ) -> App:
-    """The app, pointed at the exchange that `where` describes. Any: its first line, JSON."""
+    """The app, pointed at the exchange that `where` describes."""
     symbols = (await control.state())["symbols"]
     config = make_config(where, symbols)
     account = where["accounts"][0]
@@ -114,26 +115,17 @@ async def make_app(
     )
     return App(
         config,
-        Endpoints(
-            rest=where["rest"],
-            ws_public=where["ws_public"],
-            ws_private=where["ws_private"],
-            ws_trade=where["ws_trade"],
-        ),
+        endpoints_of(where),
         Credentials(Secret(account["api_key"]), Secret(account["api_secret"])),
         run,
     )
 
 
-def make_config(where: dict[str, Any], symbols: list[str]) -> Config:  # Any: JSON
+def make_config(where: Json, symbols: list[str]) -> Config:
     text = DEMO_CONFIG.format(
         **{k: v for k, v in where.items() if k != "accounts"}, symbols=to_json(symbols).decode()
     )
     return parse(text, name="demo", environ={})
-
-
-def offer(screen: Child, status: dict[str, Any]) -> None:  # Any: a JSON document
-    screen.feed(to_json(status))
 
 
 @contextlib.contextmanager
@@ -149,7 +141,7 @@ def running(chaos: Chaos | None) -> Iterator[None]:
         task.cancel()
 
 
-def find_problems(summary: dict[str, Any]) -> list[str]:  # Any: a JSON document
+def find_problems(summary: Json) -> list[str]:
     """What did not hold. Few orders are no problem; a wrong book or account is."""
     problems = []
     if summary["books_synced"] != summary["symbols"]:
@@ -161,29 +153,3 @@ def find_problems(summary: dict[str, Any]) -> list[str]:  # Any: a JSON document
         problems += [f"the exchange's account differs: {text}" for text in audit["differences"]]
     problems += [text for text in summary.get("chaos", {}).get("missed", [])]
     return problems
-
-
-def print_summary(summary: dict[str, Any]) -> None:  # Any: a JSON document
-    latency = summary["latency_us"]
-    audit = summary.get("audit") or {}
-    lines = [
-        ("messages", f"{summary['messages']:,} in {summary['seconds']:.1f} s, "
-                     f"{summary['messages_per_s']:,}/s through real sockets"),
-        ("books", f"{summary['books_synced']} of {summary['symbols']} SYNCED, "
-                  f"{summary['gaps']} gaps, {summary['reconnects']} reconnects"),
-        ("latency", f"p50 {latency['p50']} us, p99 {latency['p99']} us, p999 {latency['p999']} us, "
-                    "socket read to decision"),
-        ("cpu", f"{summary['cpu_share']:.0%} of one core"),
-        ("trading", f"{summary['signals']} signals, {summary['orders']} orders, "
-                    f"{summary['fills']} fills, {sum(summary['denied'].values())} denied by risk"),
-        ("P&L", f"{summary['realized_pnl']} realised, {summary['fees']} fees, "
-                f"equity {summary['equity']}"),
-        ("account", "equal to the exchange's to the last digit" if audit.get("agrees")
-                    else "differs from the exchange's"),
-    ]  # fmt: skip
-    for fault in summary.get("chaos", {}).get("injected", []):
-        lines.append(("chaos", f"{fault['at_s']:.1f} s: {fault['what']}"))
-    for name, text in lines:
-        print(f"  {name:<10}{text}")
-    for problem in summary["problems"]:
-        print(f"  PROBLEM   {problem}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import orjson
@@ -20,7 +20,7 @@ class ExchangeControl:
         self._rest_url = rest_url
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> ExchangeControl:
+    async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=5), trust_env=False
         )

@@ -10,7 +10,7 @@ import time
 class LineFormatter(logging.Formatter):
     """UTC stamps; control characters escaped, for venues' words are not ours."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # as logging's own cookbook does
     default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:
