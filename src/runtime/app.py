@@ -377,7 +377,8 @@ class App:
 
     def note(self, text: str) -> None:
         """A line for the screen."""
-        self.events.add(text, self._now())
+        if self.started_ns:
+            self.events.add(text, self._now())
 
     def _drain_journal(self) -> None:
         for record in self.journal.drain():

@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FastbookError as e:
         return complain(e, EXIT_FAILED)
     except ModuleNotFoundError as e:
+        if e.name is None or e.name.startswith("fastbook"):
+            raise  # ours: a broken installation, not a missing extra
         return complain(
             f"{e.name} is not installed; pip install 'fastbook-engine[runtime]'", EXIT_FAILED
         )

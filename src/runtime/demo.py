@@ -15,7 +15,7 @@ from .chaos import Chaos
 from .children import Child, exchange_process, screen_process
 from .config import Config, Credentials, parse
 from .exchange_control import ExchangeControl
-from .logs import set_up_logging
+from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import print_json, to_json
 from .run import endpoints_of, offer
@@ -80,7 +80,7 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
         screen = await stack.enter_async_context(screen_process()) if shows(options) else None
         app = await make_app(options, where, control, screen)
         chaos = Chaos(control, options.seconds, app.note) if options.chaos else None
-        with running(chaos):
+        with running(chaos), logs_to(app.note if screen is not None else None):
             summary = await app.run(stop)
         if screen is not None:
             await screen.end_of_input()

@@ -14,7 +14,7 @@ from fastbook.errors import ConfigError, CredentialsError
 from .app import App, Json, RunOptions
 from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
-from .logs import set_up_logging
+from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import print_json, to_json
 from .secret import Secret
@@ -72,7 +72,9 @@ async def run_config(
             seconds=seconds,
             on_status=None if screen is None else lambda status: offer(screen, status),
         )
-        summary = await App(config, endpoints, credentials, options).run(stop)
+        app = App(config, endpoints, credentials, options)
+        with logs_to(app.note if screen is not None else None):
+            summary = await app.run(stop)
         if screen is not None:
             await screen.end_of_input()
     if as_json:

@@ -1,7 +1,7 @@
 """The live terminal screen: a process of its own, so that drawing never delays a book.
 
-It reads one JSON status a line on stdin and draws the newest; at the end of input it leaves
-the last picture on the terminal and exits.
+It reads one JSON status a line on stdin and draws it; at the end of input it gives the terminal
+back as it was and exits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from rich.align import Align
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.layout import Layout
 from rich.live import Live
 from rich.panel import Panel
@@ -35,43 +35,35 @@ BAR_WIDTH = 12
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine ends; we end with it
     console = Console()
-    with Live(console=console, screen=False, auto_refresh=False, transient=True) as live:
+    with Live(console=console, screen=True, auto_refresh=False) as live:
         for line in sys.stdin.buffer:
-            live.update(draw(orjson.loads(line), console.size.width), refresh=True)
+            live.update(draw(orjson.loads(line), *console.size), refresh=True)
     return 0
 
 
-def draw(status: Status, width: int = 120) -> RenderableType:
-    """One picture of the engine."""
+def draw(status: Status, width: int = 120, height: int = 40) -> RenderableType:
+    """One picture of the engine that fills `width` by `height` characters."""
+    bottom = 11 if height >= 34 else max(4, height // 4)
+    levels = max(2, min(LADDER_LEVELS, (height - 3 - bottom - 3) // 2))
     layout = Layout()
     layout.split_column(
         Layout(header(status), size=3),
-        Layout(name="middle", size=LADDER_LEVELS * 2 + 5),
-        Layout(name="bottom", size=11),
+        Layout(name="middle"),
+        Layout(name="bottom", size=bottom),
     )
-    ladder_panel = Layout(ladder(status["focus"]), ratio=5)
+    book = ladder(status["focus"], levels)
     if width >= 90:
-        layout["middle"].split_row(ladder_panel, Layout(name="right", ratio=4))
+        layout["middle"].split_row(Layout(book, ratio=5), Layout(name="right", ratio=4))
         layout["right"].split_column(
-            Layout(signals(status["focus"]), size=11), Layout(engine(status))
+            Layout(signals(status["focus"]), size=8), Layout(engine(status))
         )
     else:
-        layout["middle"].update(ladder(status["focus"]))
+        layout["middle"].update(book)
     layout["bottom"].split_row(
-        Layout(positions(status["positions"]), ratio=5), Layout(events(status["events"]), ratio=4)
+        Layout(positions(status["positions"], bottom - 3), ratio=5),
+        Layout(events(status["events"], bottom - 2), ratio=4),
     )
-    return Group(Fixed(layout, 3 + LADDER_LEVELS * 2 + 5 + 11))
-
-
-class Fixed:
-    """A layout of a fixed height: it would take the whole terminal otherwise."""
-
-    def __init__(self, layout: Layout, height: int) -> None:
-        self.layout = layout
-        self.height = height
-
-    def __rich_console__(self, console: Console, options: Any) -> Any:  # Any: rich's protocol
-        yield from console.render(self.layout, options.update_height(self.height))
+    return layout
 
 
 def header(status: Status) -> RenderableType:
@@ -87,14 +79,14 @@ def header(status: Status) -> RenderableType:
     return Panel(text, padding=(0, 1))
 
 
-def ladder(focus: Status) -> RenderableType:
+def ladder(focus: Status, levels: int) -> RenderableType:
     table = Table(expand=True, box=None, padding=(0, 1), show_header=True, header_style="dim")
     table.add_column("bids", justify="right", no_wrap=True)
     table.add_column("", justify="right", width=BAR_WIDTH)
     table.add_column("price", justify="right", no_wrap=True)
     table.add_column("", justify="left", width=BAR_WIDTH)
     table.add_column("asks", justify="left", no_wrap=True)
-    asks, bids = focus["asks"][:LADDER_LEVELS], focus["bids"][:LADDER_LEVELS]
+    asks, bids = focus["asks"][:levels], focus["bids"][:levels]
     largest = max((qty for _, qty in [*asks, *bids]), default=1.0) or 1.0
     digits, size_digits = focus["price_digits"], focus["size_digits"]
     for px, qty in reversed(asks):
@@ -156,8 +148,8 @@ def engine(status: Status) -> RenderableType:
     table.add_row("feed", f"gaps {status['gaps']}   reconnects {status['reconnects']}")
     table.add_row(
         "orders",
-        f"signals {status['signals']}   sent {status['orders']}   fills {status['fills']}"
-        f"   denied {status['denied']}",
+        f"signals {status['signals']}  sent {status['orders']}  fills {status['fills']}"
+        f"  denied {status['denied']}",
     )
     table.add_row("equity", f"{status['equity']:,.2f} {status['currency']}")
     pnl = status["realized_pnl"]
@@ -170,11 +162,11 @@ def engine(status: Status) -> RenderableType:
     return Panel(table, title="engine", title_align="left")
 
 
-def positions(rows: list[Status]) -> RenderableType:
+def positions(rows: list[Status], most: int) -> RenderableType:
     table = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
     for name in ("symbol", "position", "entry", "open P&L"):
         table.add_column(name, justify="left" if name == "symbol" else "right")
-    for row in rows[:8]:
+    for row in rows[:most]:
         style = "green" if row["open_pnl"] >= 0 else "red"
         table.add_row(
             row["symbol"], row["qty"], row["entry"], Text(f"{row['open_pnl']:+,.4f}", style=style)
@@ -183,8 +175,8 @@ def positions(rows: list[Status]) -> RenderableType:
     return Panel(body, title=f"positions ({len(rows)})", title_align="left")
 
 
-def events(lines: list[str]) -> RenderableType:
-    text = Text("\n".join(lines[-9:]), no_wrap=True, overflow="ellipsis")
+def events(lines: list[str], most: int) -> RenderableType:
+    text = Text("\n".join(lines[-most:]), no_wrap=True, overflow="ellipsis")
     return Panel(text, title="events", title_align="left")
 
 
