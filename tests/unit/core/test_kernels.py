@@ -46,7 +46,9 @@ def test_zscore_stays_exact_over_ten_million_samples() -> None:
 
         assert last == pytest.approx(slow.zscore(prices[-window:].tolist(), window), rel=1e-11)
         assert kernel.mean == pytest.approx(slow.mean(prices[-window:].tolist(), window), rel=1e-15)
-        assert kernel.std == pytest.approx(slow.std(prices[-window:].tolist(), window), rel=1e-12)
+        assert kernel.std == pytest.approx(
+            slow.std(prices[-window:].tolist(), window), rel=1e-12, abs=0.0
+        )
         checked += block
 
     assert checked == 10_000_000
@@ -86,6 +88,19 @@ def test_one_tick_apart_is_not_equal() -> None:
         actual = kernel.push(x)
 
     assert actual == pytest.approx(math.sqrt(3.0))
+
+
+@pytest.mark.parametrize("window", [7, 64])
+def test_prices_a_few_ulps_apart_keep_every_digit(window: int) -> None:
+    """Whatever the level. numpy, which rounds at the level, is up to a quarter off on these."""
+    ulp = math.ulp(1e5)
+    kernel, held = RollingZScore(window), list[float]()
+    for i in range(60):
+        held.append(1e5 + ulp * (i * i % 11))
+        actual = kernel.push(held[-1])
+        if i:
+            assert actual == pytest.approx(slow.zscore(held, window), rel=1e-13, abs=1e-13)
+            assert kernel.std == pytest.approx(slow.std(held, window), rel=1e-13, abs=0.0)
 
 
 def test_zscore_forgets_an_outlier_with_the_sample_that_leaves() -> None:
@@ -263,7 +278,7 @@ def test_volatility_keeps_the_digits_of_small_returns() -> None:
     kernel.push(1e5)
 
     assert kernel.push(1e5 + 1e-4) == pytest.approx(
-        slow.volatility([1e5, 1e5 + 1e-4], 1), rel=1e-14
+        slow.volatility([1e5, 1e5 + 1e-4], 1), rel=1e-14, abs=0.0
     )
 
 
