@@ -45,7 +45,7 @@ LEAVES = {
     "runtime.logs": {"errors", "runtime.secret"},
     "runtime.metrics": {"types", "errors", "runtime.latency"},
     "runtime.clock": {"clock", "errors"},
-    "runtime.config": {"types", "errors", "runtime.secret"},
+    "runtime.config": {"strategy", "risk", "types", "errors", "runtime.secret"},
 }
 COMMON = {"types", "core", "clock", "errors", *LEAVES} - {"runtime.expected", "runtime.output"}
 PARTS = {
