@@ -37,6 +37,9 @@ SPOT_DUPLICATE_LINK_ID = 170141
 SPOT_ORDER_NOT_FOUND = 170213
 SPOT_TOO_MANY_ORDERS = 170810
 
+PX_TICKS_MAX = 19_999_998
+"""Highest price of a derivative, in ticks: what instruments-info calls `maxPrice`."""
+
 _DECIMAL = re.compile(r"[0-9]{1,24}(\.[0-9]{1,18})?")
 _LINK_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
@@ -165,7 +168,7 @@ def _price(params: Mapping[str, object], instrument: Instrument) -> int:
     code = SPOT_PRICE_DECIMALS if spot else PARAMETER_ERROR
     message = "Order price has too many decimals." if spot else "params error: Price invalid"
     px = _fixed(decimal_of(params, "price"), instrument.price_scale, instrument.tick, code, message)
-    if px <= 0:
+    if not 0 < px <= instrument.tick * PX_TICKS_MAX:
         raise VenueError(PARAMETER_ERROR, "params error: Price invalid")
     return px
 

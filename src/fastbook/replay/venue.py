@@ -370,12 +370,12 @@ class Venue:
     ) -> None:
         for number, rows in told.items():
             account = self._accounts[number]
-            if rows.executions and instrument.category is not Category.SPOT:
+            if instrument.category is not Category.SPOT:
                 self._trim(account, instrument, rows, now_ms)
             self._clearing.tell(account, instrument, rows, now_ms, seq)
 
     def _trim(self, account: Account, instrument: Instrument, told: Told, now_ms: int) -> None:
-        """Cut resting reduce-only orders to what is left of the position, oldest first.
+        """Keep the sum of resting reduce-only orders within the position; the newest give way.
 
         One sweep of the market can still hit a plain and a reduce-only order before this
         runs; such a fill is booked as it happened and counted in `reduce_only_overruns`.

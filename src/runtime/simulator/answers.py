@@ -11,7 +11,7 @@ import orjson
 from fastbook.errors import VenueError
 from fastbook.replay.accounts import Account, Order, Row
 from fastbook.replay.clearing import VenueRules
-from fastbook.replay.intake import PARAMETER_ERROR
+from fastbook.replay.intake import PARAMETER_ERROR, PX_TICKS_MAX
 from fastbook.replay.money import wire_text
 from fastbook.replay.rows import query_order_row, query_position_row
 from fastbook.types import Category, Instrument
@@ -337,7 +337,7 @@ def linear_info(i: Instrument) -> Row:
         },
         "priceFilter": {
             "minPrice": px_full(i, i.tick),
-            "maxPrice": px_full(i, i.tick * 19_999_998),
+            "maxPrice": px_full(i, i.tick * PX_TICKS_MAX),
             "tickSize": px_full(i, i.tick),
         },
         "lotSizeFilter": {

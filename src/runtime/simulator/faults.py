@@ -40,7 +40,7 @@ from .rest import RestExchange
 from .topics import BookTopic
 
 SECONDS_MAX = 3600.0
-COUNT_MAX = 1_000_000
+COUNT_MAX = 10_000
 
 
 class Skew:

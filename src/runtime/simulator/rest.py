@@ -20,6 +20,7 @@ from .market import Json
 from .options import CATEGORIES, ApiKey, SimulatorOptions
 
 BODY_BYTES_MAX = 1 << 20
+FAULTS_MAX = 10_000  # waiting faults of one kind; the oldest go first
 
 Reader = Callable[[Account, Query, int], Json]
 Writer = Callable[[Account, dict[str, Any], int], Json]
@@ -29,8 +30,9 @@ class RestFaults:
     """What REST should do wrong next; all empty is a healthy exchange."""
 
     def __init__(self) -> None:
-        self.order_errors: deque[tuple[int, str]] = deque()  # answers to the next creates
-        self.http_errors: deque[int] = deque()  # statuses of the next signed requests
+        # Answers to the next creates, and statuses of the next signed requests.
+        self.order_errors: deque[tuple[int, str]] = deque(maxlen=FAULTS_MAX)
+        self.http_errors: deque[int] = deque(maxlen=FAULTS_MAX)
         self.lost_answers = 0  # creates that are carried out and then not answered
 
 

@@ -234,6 +234,8 @@ def test_cancel_all_by_symbol_and_by_settle_coin(desk: Desk) -> None:
         ({"price": "60000.05"}, 10001),  # off the tick
         ({"price": "60000.001"}, 10001),
         ({"price": "0"}, 10001),
+        ({"price": "1999999.90"}, 10001),  # above the maximum
+        ({"price": "9" * 24}, 10001),
         ({"price": "-1"}, 10001),
         ({"price": "6e4"}, 10001),
         ({"price": 60000}, 10001),
@@ -307,7 +309,7 @@ def test_resting_reduce_only_orders_shrink_with_the_position(desk: Desk) -> None
     desk.order(desk.taker, "Buy", "0.5", "60000.00")
     desk.order(desk.taker, "Sell", "0.4", "60100.00", reduceOnly=True, orderLinkId="first")
     desk.order(desk.taker, "Sell", "0.4", "60200.00", reduceOnly=True, orderLinkId="second")
-    desk.told(desk.taker)
+    assert desk.told(desk.taker, "order")[-1][1]["qty"] == "0.1"  # no more than the position
     desk.crowd(Side.BUY, 5_999_990, 1000)
     desk.order(desk.taker, "Sell", "0.3", "59999.90")  # leaves 0.2
     rows = {row["orderLinkId"]: row for _, row in desk.told(desk.taker, "order")}
