@@ -429,10 +429,33 @@ def test_lasting_difference_with_the_venue_reconciles_and_is_adopted() -> None:
 
     world.tell(theirs, WalletSnapshot(coin="USDT", balance=Decimal(1), equity=Decimal(1)))
     world.engine.reconciled(world.now)
+    assert world.state() is TradingState.RECONCILING  # perhaps the answer was old
+    assert world.engine.needs_reconcile
+    world.wait(2_000)
+    world.engine.reconciled(world.now)
 
     assert world.engine.position(0).qty == 40
     assert world.portfolio.balance == 1
     assert world.state() is TradingState.ACTIVE
+
+
+def test_what_is_there_at_the_start_is_adopted_at_once() -> None:
+    world = World(reconciled=False, balance=None)
+    world.tell(
+        PositionSnapshot(
+            instrument=1,
+            qty=-40,
+            entry_px=Decimal(500),
+            realized_pnl=Decimal(0),
+            seq=1,
+            updated_ms=1,
+        ),
+        WalletSnapshot(coin="USDT", balance=Decimal(7), equity=Decimal(7)),
+    )
+    world.engine.reconciled(0)
+    assert world.state() is TradingState.ACTIVE
+    assert world.engine.position(1).qty == -40
+    assert world.portfolio.balance == 7
 
 
 def test_daily_loss_is_seen_by_the_timer_and_resume_rearms() -> None:

@@ -138,17 +138,27 @@ class Engine:
     def reconciled(self, recv_ns: int, *, positions_complete: bool = False) -> list[Command]:
         """Everything the venue holds has been fed in since the gap: trust the ledger again.
 
-        Where the venue's last word still differs from the ledger, it is adopted and counted.
-        `positions_complete` says that a position that was not fed in is flat at the venue.
-        Ignored while the private link is down: the answer would be old before it is used.
+        Where the venue's last word differs from the ledger, the answer may just be older than a
+        fill that has come meanwhile: the engine stays RECONCILING, `needs_reconcile` asks for
+        another round, and what differs for the portfolio's grace time is adopted and counted.
+        The first time, everything is adopted at once. `positions_complete` says that a position
+        that was not fed in is flat at the venue. Ignored while the private link is down: the
+        answer would be old before it is used.
         """
         if self._private_down:
             return []
-        for said in self.portfolio.adopt(missing_is_flat=positions_complete):
+        said, agreed = self.portfolio.adopt(
+            recv_ns,
+            missing_is_flat=positions_complete,
+            at_once=self.stats.reconciliations == 0,
+        )
+        for one in said:
             self.stats.mismatches += 1
-            self.journal.append("adopted", said, recv_ns)
+            self.journal.append("adopted", one, recv_ns)
         for index in self._lanes:
             self._desk.refresh(index)
+        if not agreed:
+            return []
         self._reconciling = False
         self.stats.reconciliations += 1
         self.journal.append("state", "reconciled", recv_ns)

@@ -392,42 +392,59 @@ class Portfolio:
             said.append(f"{self.coin}: balance {self.balance}, venue {wallet.balance}")
         return said
 
-    def adopt(self, *, missing_is_flat: bool = False) -> list[str]:
-        """Make the venue's last word ours, after a reconciliation; says what was changed.
+    def adopt(
+        self, now_ns: int, *, missing_is_flat: bool = False, at_once: bool = False
+    ) -> tuple[list[str], bool]:
+        """Make the venue's last word ours, after a reconciliation.
 
         A position that differs is taken over with the venue's entry price, and cash that differs
-        becomes an adjustment. Nothing is done where both agree, which is the normal case. A
-        position that the venue has not mentioned stays, or goes with `missing_is_flat`.
+        becomes an adjustment. But an answer may be older than a fill that has come meanwhile, so
+        a difference is adopted only when it has lasted for the grace time, or `at_once` (a start,
+        when nothing is ours yet). A position that the venue has not mentioned stays, or is flat
+        with `missing_is_flat`.
+
+        Returns what was changed, in words, and whether ledger and venue agree now.
         """
         said: list[str] = []
+        agreed = True
         for p in self._positions:
-            p.differs_since_ns = None
             theirs = 0 if p.venue is None and missing_is_flat else p.qty
-            entry_px = _ZERO
             if p.venue is not None:
-                theirs, entry_px = p.venue.qty, p.venue.entry_px
-            if theirs == p.qty:
+                theirs = p.venue.qty
+            p.differs_since_ns = _since(theirs != p.qty, p.differs_since_ns, now_ns)
+            if p.differs_since_ns is None:
                 continue
-            said.append(f"{p.instrument.symbol}: position {p.qty}, venue {theirs}: adopted")
-            self.counters["adopted_positions"] += 1
-            p.qty = theirs
-            p.cost = _EXACT.multiply(entry_px, p.instrument.qty_decimal(abs(theirs)))
-            p.trip = _ZERO
-            if p.qty:
-                self._open.add(p.instrument.index)
+            if at_once or now_ns - p.differs_since_ns >= self._grace_ns:
+                said.append(self._take_over(p, theirs))
             else:
-                self._open.discard(p.instrument.index)
-        balance = self.balance
-        if self._wallet is not None and balance is not None and self.coin_is_margin:
-            off = _EXACT.subtract(self._wallet.balance, balance)
-            if off:
-                said.append(
-                    f"{self.coin}: balance {balance}, venue {self._wallet.balance}: adopted"
-                )
+                agreed = False
+        wallet, balance = self._wallet, self.balance
+        if wallet is not None and balance is not None and self.coin_is_margin:
+            off = _EXACT.subtract(wallet.balance, balance)
+            since_ns = _since(bool(off), self._wallet_differs_since_ns, now_ns)
+            if since_ns is not None and (at_once or now_ns - since_ns >= self._grace_ns):
+                said.append(f"{self.coin}: balance {balance}, venue {wallet.balance}: adopted")
                 self.counters["adopted_balances"] += 1
                 self.adjustments = _EXACT.add(self.adjustments, off)
-        self._wallet_differs_since_ns = None
-        self.mismatched.clear()
+                since_ns = None
+            self._wallet_differs_since_ns = since_ns
+            agreed = agreed and since_ns is None
+        if agreed:
+            self.mismatched.clear()
+        return said, agreed
+
+    def _take_over(self, p: _Position, qty: int) -> str:
+        said = f"{p.instrument.symbol}: position {p.qty}, venue {qty}: adopted"
+        self.counters["adopted_positions"] += 1
+        entry_px = _ZERO if p.venue is None else p.venue.entry_px
+        p.qty = qty
+        p.cost = _EXACT.multiply(entry_px, p.instrument.qty_decimal(abs(qty)))
+        p.trip = _ZERO
+        p.differs_since_ns = None
+        if qty:
+            self._open.add(p.instrument.index)
+        else:
+            self._open.discard(p.instrument.index)
         return said
 
 

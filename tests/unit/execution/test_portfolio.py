@@ -143,14 +143,15 @@ def test_a_lasting_difference_is_reported_once_and_adopted() -> None:
     assert book.counters["mismatches"] == 2
     assert len(book.differences()) == 2
 
-    said = book.adopt()
+    said, agreed = book.adopt(3 * SECOND)
 
+    assert agreed
     assert len(said) == 2
     assert book.qty(0) == -40
     assert book.entry_px(0) == pytest.approx(500.1)
     assert book.balance == Decimal(950)
     assert book.adjustments == Decimal(-50)
-    assert book.adopt() == []
+    assert book.adopt(4 * SECOND) == ([], True)
     assert not book.compare(9 * SECOND)
 
 
@@ -168,9 +169,11 @@ def test_old_snapshots_are_ignored_and_a_gap_forgets() -> None:
 def test_what_the_venue_does_not_mention() -> None:
     book = linear()
     book.apply(fill("1"))
-    assert book.adopt() == []
+    assert book.adopt(0) == ([], True)
     assert book.qty(0) == 100
-    assert book.adopt(missing_is_flat=True) == ["BTCUSDT: position 100, venue 0: adopted"]
+    said, agreed = book.adopt(0, missing_is_flat=True, at_once=True)
+    assert agreed
+    assert said == ["BTCUSDT: position 100, venue 0: adopted"]
     assert book.qty(0) == 0
     assert book.cost(0) == 0
     assert not book.open_instruments
@@ -194,3 +197,20 @@ def test_trade_record_forgets_the_oldest() -> None:
     for _ in range(3):
         record.add(Decimal(-1))
     assert record.payoff == 0.0
+
+
+def test_an_answer_older_than_a_fill_is_not_adopted() -> None:
+    book = linear()
+    book.apply(fill("1", fee=Decimal(1)))
+    # Asked for before the fill, read after it.
+    book.on_wallet(wallet("1000"))
+    book.on_position(snapshot(0, seq=1))
+
+    assert book.adopt(0) == ([], False)
+    assert book.adopt(2 * SECOND - 1) == ([], False)
+    assert book.qty(0) == 100
+    book.on_wallet(wallet("999"))
+    book.on_position(snapshot(100, seq=2))
+
+    assert book.adopt(3 * SECOND) == ([], True)
+    assert book.adjustments == 0
