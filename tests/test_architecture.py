@@ -45,6 +45,7 @@ LEAVES = {
     "runtime.logs": {"errors", "runtime.secret"},
     "runtime.metrics": {"types", "errors", "runtime.latency"},
     "runtime.clock": {"clock", "errors"},
+    # The sections of the file are the parameters of the library's own parts.
     "runtime.config": {"strategy", "risk", "types", "errors", "runtime.secret"},
 }
 COMMON = {"types", "core", "clock", "errors", *LEAVES} - {"runtime.expected", "runtime.output"}
