@@ -38,17 +38,26 @@ FACADE = {"fastbook": set(LIBRARY)}
 
 LEAVES = {
     "runtime.secret": set[str](),
-    "runtime.output": {"errors"},
+    "runtime.latency": set[str](),
+    "runtime.rates": set[str](),
+    "runtime.output": set[str](),
+    "runtime.loop": set[str](),
+    "runtime.system_clock": {"clock"},
     "runtime.files": {"errors"},
-    "runtime.latency": {"errors"},
-    "runtime.expected": {"fastbook", "core", "errors"},
+    "runtime.children": {"errors"},
+    "runtime.exchange_control": {"errors"},
     "runtime.logs": {"errors", "runtime.secret"},
     "runtime.metrics": {"types", "errors", "runtime.latency"},
-    "runtime.clock": {"clock", "errors"},
+    "runtime.expected": {"fastbook", "core", "errors"},
+    "runtime.status": {"fastbook", "engine", "journal", "core", "types", "errors"},
     # The sections of the file are the parameters of the library's own parts.
     "runtime.config": {"strategy", "risk", "types", "errors", "runtime.secret"},
 }
-COMMON = {"types", "core", "clock", "errors", *LEAVES} - {"runtime.expected", "runtime.output"}
+COMMON = {
+    *("types", "core", "clock", "errors"),
+    *("runtime.config", "runtime.secret", "runtime.logs", "runtime.metrics"),
+    *("runtime.latency", "runtime.rates", "runtime.files"),
+}
 PARTS = {
     "runtime.bybit": COMMON | {"bybit"},
     "runtime.simulator": COMMON | {"replay", "bybit"},
@@ -59,7 +68,8 @@ PARTS = {
 
 COMPOSITION = (
     *("runtime", "runtime.__main__", "runtime.cli", "runtime.app", "runtime.run"),
-    *("runtime.demo", "runtime.simulate", "runtime.replay", "runtime.screen"),
+    *("runtime.demo", "runtime.audit", "runtime.chaos", "runtime.simulate", "runtime.replay"),
+    *("runtime.screen", "runtime.summary"),
 )
 BELOW = LIBRARY | FACADE | LEAVES | PARTS
 MAY_IMPORT: dict[str, set[str]] = BELOW | {name: {*BELOW, *COMPOSITION} for name in COMPOSITION}
