@@ -134,6 +134,11 @@ class RestClient:
             params.append(("limit", 1000))
         return (await self._pages("/v5/market/instruments-info", params, signed=False)).rows
 
+    async def orderbook(self, category: Category, symbol: str, limit: int = 1) -> JsonObject:
+        """The book as REST has it. Its `u` fits the 1000-level stream and no other."""
+        params = {"category": category.value, "symbol": symbol, "limit": limit}
+        return (await self._caller.get("/v5/market/orderbook", requests.query(params))).result
+
     # Orders.
 
     async def order_create(self, body: bytes) -> Answer:
