@@ -45,8 +45,8 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(REQUEST, min_size=1, max_size=6))
+@settings(max_examples=100, deadline=None)
+@given(st.lists(REQUEST, min_size=1, max_size=5))
 def test_any_request_is_answered(requests: list[dict[str, object]]) -> None:
     desk = Desk(balance="5000")
     desk.crowd(Side.SELL, 6_000_010, 50)

@@ -41,7 +41,7 @@ def order_row(order: Order) -> Row:
     average = ZERO
     if order.cum_qty:
         average = over(order.cum_value, instrument.qty_decimal(order.cum_qty))
-    fees = sum(order.fees.values(), start=ZERO)
+    fees = plus(*order.fees.values())
     by_quote = order.quote_budget > 0
     leaves_value = times(instrument.qty_decimal(leaves), instrument.px_decimal(order.px))
     if by_quote:

@@ -6,6 +6,7 @@ shell wildcards (``orderbook.50.*``) and mean topics that somebody has subscribe
 | kind | fields | effect |
 |---|---|---|
 | drop | topic, n = 1 | the next n deltas are made and lost: a gap |
+| gap | topic | drop with n = 1 |
 | duplicate | topic, n = 1 | the next n deltas are sent twice |
 | stall | topic, seconds | the topic is silent; a new subscription ends it |
 | restart | topic | a snapshot with u = 1 |

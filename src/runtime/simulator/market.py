@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -137,7 +136,8 @@ class SimulatedMarket:
         if self.category is Category.SPOT:
             self._spot_trade += 1
             return str(self._spot_trade)
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        text = f"{self._random.getrandbits(128):032x}"  # a UUID's shape, at a third of its cost
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     # What the symbol looks like, as JSON values.
 

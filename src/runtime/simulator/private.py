@@ -22,6 +22,7 @@ TOPICS = frozenset(
     | {f"position.{c}" for c in ("linear", "inverse", "option")}
 )
 REQUEST_BYTES_MAX = 64 * 1024
+CLOSE_TIMEOUT_S = 1.0  # for the peer's half of the closing handshake
 
 
 class PrivateExchange:
@@ -80,7 +81,9 @@ class PrivateExchange:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Handler of the upgrade."""
-        socket = web.WebSocketResponse(max_msg_size=REQUEST_BYTES_MAX, compress=False)
+        socket = web.WebSocketResponse(
+            max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
+        )
         await socket.prepare(request)
         session = PrivateSession(self, socket, request)
         self.sessions[session] = None
@@ -92,8 +95,8 @@ class PrivateExchange:
         return socket
 
     async def close(self) -> None:
-        for session in list(self.sessions):
-            await session.close()
+        """Say goodbye to everybody at once."""
+        await asyncio.gather(*(session.close() for session in self.sessions))
 
 
 class PrivateSession:
