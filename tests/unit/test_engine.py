@@ -569,6 +569,9 @@ def test_a_strategy_that_raises_is_disabled_and_everything_else_goes_on(door: st
     good.answers = {"book": [[want("good", instrument=1)]]}
     assert world.tick() == []
     assert world.engine.on_timer(world.now) == []
+    world.filled(entry, "later", qty=1)
+    world.engine.on_trades([Trade(0, Side.BUY, 50_000, 1, 0, "t", 1)], world.now)
+    assert all(len(waiting) == 1 for waiting in bad.answers.values()), "was asked again"
     assert len(world.tick(index=1)) == 1
     assert "strategy_error" in world.kinds()
 

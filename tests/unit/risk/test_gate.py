@@ -106,6 +106,9 @@ def test_no_order_without_a_book_to_trust(
         ("position_pct_max", intent(qty=10_000), held(9_997), {}),
         ("exposure_pct_max", intent(qty=101), held(0, others_notional=Decimal(49_950)), {}),
         ("leverage_max", intent(qty=101), held(0), {"leverage_max": 0.0005}),
+        # Valued at the dearest order that is under way: 10,000 at 600.00 is 16.666.
+        ("position_pct_max", intent(qty=16_667), held(0, working_px_max=60_000), {}),
+        ("approved", intent(qty=16_666), held(0, working_px_max=60_000), {}),
         ("order_notional_max", intent(qty=101), FLAT, {"order_notional_max": 50.5}),
         ("approved", intent(qty=100), FLAT, {"order_notional_max": 50.01}),
         ("price_collar_bps", intent(px=50_510), FLAT, {}),
