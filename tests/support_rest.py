@@ -105,7 +105,7 @@ async def scripted_rest() -> AsyncIterator[ScriptedRest]:
     server = ScriptedRest()
     app = web.Application(client_max_size=1 << 20)
     app.router.add_route("*", "/{tail:.*}", server.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -431,6 +432,60 @@ def test_attempts_have_a_budget() -> None:
         assert stream.stats.attempts == 5
 
     play(story, attempts_per_5min=5)
+
+
+def test_redirect_is_not_followed() -> None:
+    async def scenario() -> None:
+        thief, asked = ScriptedVenue(), asyncio.Event()
+        elsewhere = await ws_create_server(lambda _: Peer(thief), "127.0.0.1", 0)
+        port = elsewhere.sockets[0].getsockname()[1]
+
+        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            location = f"Location: ws://127.0.0.1:{port}/v5/private\r\n"
+            head = f"HTTP/1.1 307 Temporary Redirect\r\n{location}Content-Length: 0\r\n\r\n"
+            writer.write(head.encode())
+            await writer.drain()
+            writer.close()
+            asked.set()
+
+        server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+        heard = Heard(thief)
+        stream = PrivateStream(
+            PrivateStreamConfig(
+                url=f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", attempts_per_5min=1
+            ),
+            CREDENTIALS,
+            PrivateDecoder([LINEAR], Category.LINEAR),
+            heard.on_events,
+            heard.on_link,
+            RealClock(),
+        )
+        async with asyncio.timeout(10), served(elsewhere, thief), server:
+            running = asyncio.create_task(stream.run())
+            await asked.wait()
+            while not stream.stats.ends:  # noqa: ASYNC110  # a counter has no event
+                await asyncio.sleep(0.005)
+            stream.stop()
+            await running
+        assert stream.stats.ends["connect"] == 1
+        assert thief.peers == []
+
+    asyncio.run(scenario())
+
+
+def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    signature = sign_ws(SECRET.encode(), 1700000010000)
+
+    async def story(venue: ScriptedVenue, heard: Heard, stream: PrivateStream) -> None:
+        cut(await live(venue, heard))
+        await live(venue, heard, times=2)
+
+    play(story)
+    assert caplog.text
+    for secret in (SECRET, KEY, signature):
+        assert secret not in caplog.text
 
 
 def test_configuration_is_checked() -> None:

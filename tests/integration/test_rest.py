@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,7 +16,7 @@ from tests.support_rest import ScriptedRest, client, raw, scripted_rest, status
 
 from fastbook.bybit.signing import sign_rest
 from fastbook.clock import ManualClock
-from fastbook.errors import CredentialsError, TransportError, VenueError
+from fastbook.errors import CredentialsError, FastbookError, TransportError, VenueError
 from fastbook.runtime.bybit.http import BODY_BYTES_MAX
 from fastbook.runtime.bybit.rest import CREATE, RestClient
 from fastbook.runtime.bybit.rest_call import READ_ATTEMPTS
@@ -424,6 +426,25 @@ def test_rate_limit_is_remembered_and_pauses_that_path() -> None:
         assert rest.pause_s(OPEN) == 0.0
 
     play(story)
+
+
+def test_nothing_secret_is_logged_or_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    said: list[str] = []
+
+    async def story(server: ScriptedRest, rest: RestClient) -> None:
+        server.answer(CREATE, 10004, status(502), status(401), truncated())
+        for _ in range(4):
+            with pytest.raises(FastbookError) as caught:
+                await rest.order_create(b"{}")
+            said.append("".join(traceback.format_exception(caught.value)))
+        signatures = [a.headers["x-bapi-sign"] for a in server.asked]
+        for secret in (SECRET, KEY, *signatures):
+            assert secret not in caplog.text
+            assert not [text for text in said if secret in text]
+
+    play(story)
+    assert len(said) == 4
 
 
 def test_words_of_the_venue_are_made_harmless() -> None:
