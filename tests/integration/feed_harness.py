@@ -56,6 +56,7 @@ class Watched:
         self.messages: list[dict[str, Any]] = []
         self.links: list[tuple[str, bool]] = []
         self.states_at_down: list[set[BookState]] = []
+        self.told_at_down: list[list[int]] = []
         self.fail_on_books: Exception | None = None
         self.task: asyncio.Task[None] | None = None
         self._said = asyncio.Event()
@@ -97,7 +98,8 @@ class Watched:
         self.recv_ns.append(recv_ns)
         self._said.set()
         if self.fail_on_books is not None:
-            raise self.fail_on_books
+            error, self.fail_on_books = self.fail_on_books, None
+            raise error
 
     def _on_message(self, message: Any, recv_ns: int) -> None:
         self.messages.append(message)
@@ -106,6 +108,7 @@ class Watched:
     def _on_link(self, name: str, up: bool, recv_ns: int) -> None:
         self.links.append((name, up))
         if not up:
+            self.told_at_down.append(self.reads[-1])
             self.states_at_down.append({b.state for b in self.decoder.books.values()})
         self._said.set()
 

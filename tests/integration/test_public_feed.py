@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -386,6 +389,7 @@ def test_any_end_unsyncs_all_and_reconnects_at_once(
             await venue.until(lambda: len(venue.peers) == 2)
             assert time.monotonic() - cut_s < 0.4  # at once: the first backoff would be up to 0.5
             assert seen.states_at_down == [{BookState.UNSYNCED}]
+            assert sorted(seen.told_at_down[0]) == [0, 1]
             await seen.until(lambda: seen.synced(BTC, ETH))
             assert venue.peers[1].ops("subscribe") == [[BTC, ETH]]
             assert seen.links == [("public-0", up) for up in (True, False, True)]
@@ -562,8 +566,7 @@ def test_a_redirect_is_not_followed(setup: Setup) -> None:
 
             async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 await reader.readuntil(b"\r\n\r\n")
-                location = other.url.replace("ws:", "http:").encode()
-                writer.write(b"HTTP/1.1 302 Found\r\nLocation: " + location)
+                writer.write(b"HTTP/1.1 302 Found\r\nLocation: " + other.url.encode())
                 writer.write(b"\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
                 writer.close()
@@ -598,7 +601,64 @@ def test_tls_that_fails_is_never_replaced_by_plain(setup: Setup) -> None:
     setup.run(scenario)
 
 
+def test_answered_pings_are_not_missed(setup: Setup) -> None:
+    async def scenario(setup: Setup) -> None:
+        times = {"ping_interval_s": 0.1, "pong_timeout_s": 0.09}
+        async with exchange() as venue, running(setup, venue.url, BTC, **times) as seen:
+            await seen.until(lambda: seen.count("pings") == 4)
+            assert seen.count("pongs") >= 3
+            assert seen.count("pongs_missed") == 0
+
+    setup.run(scenario)
+
+
 # Ending it ourselves.
+
+
+def test_stop_does_not_wait_for_a_handshake(setup: Setup) -> None:
+    async def scenario(setup: Setup) -> None:
+        asked, stopped, dropped = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        after: list[bytes] = []
+
+        async def answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            request = await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await stopped.wait()
+            key = re.search(rb"(?i)sec-websocket-key: *(\S+)", request)
+            assert key is not None
+            digest = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+            writer.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
+                + base64.b64encode(digest)
+                + b"\r\n\r\n"
+                + wire(snapshot(BTC, 7))
+            )
+            try:
+                after.append(await reader.read())
+            except ConnectionResetError:
+                after.append(b"")
+            finally:
+                writer.close()
+                dropped.set()
+
+        server = await asyncio.start_server(answer_late, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with server:
+            asked_to_stop_s = 0.0
+            async with running(setup, url, BTC, connect_timeout_s=8.0) as seen:
+                await asked.wait()
+                asked_to_stop_s = time.monotonic()
+            assert time.monotonic() - asked_to_stop_s < 2.0
+            stopped.set()
+            # The late connection is dropped without a word, and its frames reach no book.
+            async with asyncio.timeout(4):
+                await dropped.wait()
+            assert after == [b""]
+            assert seen.book(BTC).u == 0
+            assert seen.links == []
+
+    setup.run(scenario)
 
 
 def test_stop_says_goodbye_and_leaves_no_book_synced(setup: Setup) -> None:
@@ -665,9 +725,11 @@ def test_a_resync_can_be_asked_for(setup: Setup) -> None:
     async def scenario(setup: Setup) -> None:
         async with exchange() as venue, running(setup, venue.url, BTC) as seen:
             await seen.until(lambda: seen.synced(BTC))
+            asked_s = time.monotonic()
             assert seen.feed.resync(BTC)
             assert not seen.feed.resync("orderbook.50.UNKNOWN")
             await seen.until(lambda: seen.book(BTC).u == 200)
+            assert time.monotonic() - asked_s < 0.5  # now, not when the driver looks again
             assert venue.peers[0].ops("unsubscribe") == [[BTC]]
 
     setup.run(scenario)

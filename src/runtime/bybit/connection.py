@@ -84,6 +84,7 @@ class Connection:
         self._books = [t for t in table.states() if t in feed.decoder.books]
         self._transport: WSTransport | None = None
         self._wake = asyncio.Event()
+        self._connecting: asyncio.Future[None] | None = None
         self._assembler = MessageAssembler(
             bytes_max=feed.config.message_bytes_max, fragments_max=feed.config.fragments_max
         )
@@ -109,7 +110,8 @@ class Connection:
         finally:
             self.finish("cancelled")
             await self._close()
-            self._note_counts()
+            self.add_counts(self._feed.stats)
+            self.counted = True
 
     def finish(self, reason: str, *, close_code: int = WSCloseCode.GOING_AWAY.value) -> None:
         """End it now. The first reason stays; later ones are consequences."""
@@ -127,6 +129,8 @@ class Connection:
             if self._feed.on_link is not None:
                 on_link = self._feed.on_link
                 self._tell(lambda: on_link(self.name, False, self._feed.clock.now_ns()))
+        if self._connecting is not None and not self._connecting.done():
+            self._connecting.cancel()
         self._wake.set()
 
     def nudge(self) -> None:
@@ -214,35 +218,44 @@ class Connection:
     # Its own task.
 
     async def _connect(self) -> None:
-        config = self._feed.config
         self._table.restart()
         self._feed.stats.attempts += 1
+        self._connecting = asyncio.ensure_future(self._shake_hands())
         try:
-            async with asyncio.timeout(config.connect_timeout_s):
-                await ws_connect(
-                    lambda: self._ws_listener,
-                    config.url,
-                    ssl_context=self._feed.ssl_context,
-                    websocket_handshake_timeout=config.connect_timeout_s,
-                    logger_name="fastbook",
-                    # The listener answers pings itself: picows would keep the last frame of a
-                    # read to itself, and with it the sign that the read is over.
-                    enable_auto_pong=False,
-                    max_frame_size=config.frame_bytes_max,
-                    max_redirects=0,
-                    # The loop's own transports: aiofastnet (1.2.0) hands a class where the
-                    # loop's error handler needs an exception, so a failed TLS handshake ends in
-                    # a broken traceback. It was no faster in the clear, 0.6 us against 0.7 us
-                    # of CPU a frame under TLS.
-                    use_aiofastnet=False,
-                )
+            async with asyncio.timeout(self._feed.config.connect_timeout_s):
+                await self._connecting
         except ssl.SSLError as error:
             self._feed.stats.protocol_errors["tls"] += 1
             self.finish(f"tls: {error}")
         except (OSError, WSError, TimeoutError) as error:
             self.finish(f"connect: {type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self.reason or (task is not None and task.cancelling()):
+                raise  # not by `finish`
         if self.opened_s is None:  # picows reports an end during the handshake as a connection
             self.finish("connect: ended during the handshake")
+
+    async def _shake_hands(self) -> None:
+        config = self._feed.config
+        await ws_connect(
+            lambda: self._ws_listener,
+            config.url,
+            ssl_context=self._feed.ssl_context,
+            # Also what closes a socket whose handshake we gave up (see `on_connected`).
+            websocket_handshake_timeout=config.connect_timeout_s,
+            logger_name="fastbook",
+            # The listener answers pings itself: picows would keep the last frame of a
+            # read to itself, and with it the sign that the read is over.
+            enable_auto_pong=False,
+            max_frame_size=config.frame_bytes_max,
+            max_redirects=0,
+            # The loop's own transports: aiofastnet (1.2.0) hands a class where the loop's
+            # error handler needs an exception, so a failed TLS handshake ends in a broken
+            # traceback. It was no faster in the clear, 0.6 us against 0.7 us of CPU a frame
+            # under TLS.
+            use_aiofastnet=False,
+        )
 
     async def _drive(self) -> None:
         while not self.reason:
@@ -327,9 +340,8 @@ class Connection:
             transport.disconnect(graceful=False)  # the peer does not read: no farewell
             log.info("%s: did not take our end within the time, cut", self.name)
 
-    def _note_counts(self) -> None:
-        self.counted = True
-        stats = self._feed.stats
+    def add_counts(self, stats: FeedStats) -> None:
+        """Add what this connection counted by itself."""
         stats.frames += self.listener.frames
         stats.bytes += self.listener.bytes
         stats.late_frames += self.listener.late_frames

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 
@@ -29,6 +29,9 @@ class FeedStats:
     unknown_messages: int = 0
     ends: Counter[str] = field(default_factory=Counter)  # why connections ended
     protocol_errors: Counter[str] = field(default_factory=Counter)
+
+    def copy(self) -> FeedStats:
+        return replace(self, ends=Counter(self.ends), protocol_errors=Counter(self.protocol_errors))
 
     def as_dict(self) -> dict[str, Any]:  # Any: numbers, and dicts of them
         """A copy of plain values. (`dataclasses.asdict` takes a Counter apart wrongly.)"""

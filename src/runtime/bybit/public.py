@@ -147,17 +147,14 @@ class PublicFeed:
 
     def stats(self) -> dict[str, Any]:
         """All counters and gauges as of now; a new plain dict. Any: numbers, texts and dicts."""
-        counts = self._context.stats.as_dict()
+        total = self._context.stats.copy()
         subscriptions = SubscriptionCounters()
         for lane in self._lanes:
-            for name in SubscriptionCounters.__slots__:
-                total = getattr(subscriptions, name) + getattr(lane.table.counters, name)
-                setattr(subscriptions, name, total)
+            subscriptions.add(lane.table.counters)
             if lane.connection is not None and not lane.connection.counted:
-                for name in ("frames", "bytes", "late_frames", "malformed"):
-                    counts[name] += getattr(lane.connection.listener, name)
+                lane.connection.add_counts(total)
         topics = self.topics()
-        counts |= asdict(subscriptions)
+        counts = total.as_dict() | asdict(subscriptions)
         counts["topics"] = {s.value: sum(t.state is s for t in topics) for s in TopicState}
         counts["failed"] = {t.topic: t.reason for t in topics if t.state is TopicState.FAILED}
         counts["stale_topics"] = sum(t.book is BookState.STALE for t in topics)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from .backoff import WindowBudget
@@ -58,6 +58,10 @@ class SubscriptionCounters:
     resyncs: int = 0
     resyncs_refused: int = 0  # one was in flight already
     snapshot_timeouts: int = 0
+
+    def add(self, other: SubscriptionCounters) -> None:
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
 
 
 @dataclass(slots=True)
