@@ -56,7 +56,7 @@ LEAVES = {
 COMMON = {
     *("types", "core", "clock", "errors"),
     *("runtime.config", "runtime.secret", "runtime.logs", "runtime.metrics"),
-    *("runtime.latency", "runtime.rates", "runtime.files"),
+    *("runtime.latency", "runtime.rates", "runtime.files", "runtime.system_clock"),
 }
 PARTS = {
     "runtime.bybit": COMMON | {"bybit"},

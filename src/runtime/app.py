@@ -40,13 +40,14 @@ from .config import Config, Credentials, Endpoints
 from .latency import LatencyHistogram
 from .rates import Rate
 from .status import EventLines, count_states, describe_focus, describe_positions
-from .system_clock import SystemClock
+from .system_clock import StampClock, SystemClock, stamp_ns
 
 log = logging.getLogger("fastbook.app")
 
 TIMER_S = 0.05
 STATUS_S = 0.25
 RECONCILE_RETRY_S = 1.0
+VENUE_CLOCK_S = 180.0
 FLATTEN_S_MAX = 5.0
 SYNC_S_MAX = 2.0
 
@@ -98,6 +99,7 @@ class App:
         self.endpoints = endpoints
         self.options = options
         self.clock = SystemClock()
+        self._stamps = StampClock()
         self.category = Category(config.venue.category)
         self.latency = LatencyHistogram()
         self.unsynced_orders = 0
@@ -131,7 +133,7 @@ class App:
             self.gateway: Gateway = self._make_gateway(rest)
             self.private = self._make_private(rest)
             self.feed = self._make_feed()
-            return await self._trade(stop)
+            return await self._trade(rest, stop)
 
     def build(self, instruments: list[Instrument]) -> None:
         """The synchronous part: decoder, books, signals, engine."""
@@ -177,7 +179,7 @@ class App:
             self.instruments,
             self.category,
             self._on_events,
-            self.clock,
+            self._stamps,
             on_fatal=self._on_fatal,
             requests_in_flight_max=execution.requests_in_flight_max,
             cancels_in_flight_max=execution.cancels_in_flight_max,
@@ -191,7 +193,7 @@ class App:
             PrivateDecoder(self.instruments, self.category),
             self._on_events,
             self._on_private_link,
-            self.clock,
+            self._stamps,
             venue_now_ms=rest.venue_time.now_ms,
             ca_file=self.config.venue.ca_file,
             rng=self._rng,
@@ -216,12 +218,12 @@ class App:
             self.decoder,
             self._on_books,
             self._on_message,
-            self.clock,
+            self._stamps,
             on_link=self._on_public_link,
             rng=self._rng,
         )
 
-    async def _trade(self, stop: asyncio.Event) -> Json:
+    async def _trade(self, rest: RestClient, stop: asyncio.Event) -> Json:
         self.started_ns = self.clock.monotonic_ns()
         self._started_wall_ms = self.clock.now_ns() // 1_000_000
         self._cpu_started_s = time.process_time()
@@ -230,6 +232,7 @@ class App:
             asyncio.create_task(self.feed.run(), name="public feed"),
             asyncio.create_task(self._keep_reconciled(), name="reconciliation"),
             asyncio.create_task(self._keep_time(), name="timer"),
+            asyncio.create_task(self._keep_venue_clock(rest), name="venue clock"),
         ]
         for task in tasks:
             task.add_done_callback(self._on_task_done)
@@ -304,7 +307,7 @@ class App:
         commands = self.engine.on_books(touched, recv_ns)
         if commands:
             self._send(commands)
-        self.latency.record(time.time_ns() - recv_ns)
+        self.latency.record(stamp_ns() - recv_ns)
 
     def _on_message(self, message: Any, recv_ns: int) -> None:  # Any: JSON from the venue
         topic = message.get("topic", "")
@@ -338,7 +341,7 @@ class App:
         self.gateway.send(commands)
 
     def _now(self) -> int:
-        return self.clock.now_ns()
+        return stamp_ns()
 
     # --- tasks --------------------------------------------------------------------------------
 
@@ -356,11 +359,20 @@ class App:
                 continue
             now_ns = self._now()
             self._on_events(events, now_ns)
-            self._send(self.engine.reconciled(now_ns))
+            self._send(self.engine.reconciled(now_ns, positions_complete=True))
 
     def _since_ms(self) -> int:
         """Fills of this run only: what the account did before is in its positions and wallet."""
         return self._started_wall_ms
+
+    async def _keep_venue_clock(self, rest: RestClient) -> None:
+        """Clocks drift; a stamp one second ahead is refused whatever the window."""
+        while True:
+            await asyncio.sleep(VENUE_CLOCK_S)
+            try:
+                await rest.sync_time()
+            except FastbookError as e:
+                log.warning("the venue's clock: %s", e)
 
     async def _keep_time(self) -> None:
         status_due_ns = 0

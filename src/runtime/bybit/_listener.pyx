@@ -8,12 +8,13 @@ of picows. `listener_py.py` is its twin; `listener.py` picks one of the two.
 
 cimport cython
 from libc.stdint cimport int64_t
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from fastbook.bybit.frames cimport BookDecoder
 from fastbook.core.book cimport APPLY_GAP, APPLY_MALFORMED, APPLY_OTHER, APPLY_TRADE
+from fastbook.runtime.system_clock import STAMP_OFFSET_NS
 
 
 @cython.final
@@ -34,6 +35,7 @@ cdef class CompiledListener(WSListener):
     cdef BookDecoder _decoder
     cdef object _on_books
     cdef object _link
+    cdef int64_t _offset_ns         # from the monotonic clock to stamps
     cdef int64_t _recv_ns
     cdef bint _in_read              # the receive time of this socket read is known
     cdef bint _desynced             # a frame of this read cost a book its trust
@@ -49,6 +51,7 @@ cdef class CompiledListener(WSListener):
         self._decoder = decoder
         self._on_books = on_books
         self._link = link
+        self._offset_ns = STAMP_OFFSET_NS
 
     cpdef on_ws_connected(self, WSTransport transport):
         self._link.on_connected(transport)
@@ -59,8 +62,8 @@ cdef class CompiledListener(WSListener):
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef timespec now
         if not self._in_read:
-            clock_gettime(CLOCK_REALTIME, &now)  # first: all after it is our own latency
-            self._recv_ns = <int64_t> now.tv_sec * 1_000_000_000 + now.tv_nsec
+            clock_gettime(CLOCK_MONOTONIC, &now)  # first: all after it is our own latency
+            self._recv_ns = self._offset_ns + <int64_t> now.tv_sec * 1_000_000_000 + now.tv_nsec
             self._in_read = True
         if self.closed:
             self.late_frames += 1

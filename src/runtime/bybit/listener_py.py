@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -10,6 +9,8 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from fastbook.bybit.frames import BookDecoder
 from fastbook.core.states import ApplyStatus
+
+from ..system_clock import stamp_ns
 
 OnBooks = Callable[[list[int], int], None]
 """Indexes of the touched books, receive time in ns; once per socket read."""
@@ -87,7 +88,7 @@ class PythonListener(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if not self._in_read:
-            self._recv_ns = time.time_ns()  # first: all after it is our own latency
+            self._recv_ns = stamp_ns()  # first: all after it is our own latency
             self._in_read = True
         if self.closed:
             self.late_frames += 1
