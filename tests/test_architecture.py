@@ -45,6 +45,8 @@ LEAVES = {
     "runtime.system_clock": {"clock"},
     "runtime.files": {"errors"},
     "runtime.children": {"errors"},
+    "runtime.recorder": {"errors"},
+    "runtime.paper": {"replay", "types", "clock"},
     "runtime.exchange_control": {"errors"},
     "runtime.logs": {"errors", "runtime.secret"},
     "runtime.metrics": {"types", "errors", "runtime.latency"},

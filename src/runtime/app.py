@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from decimal import Decimal
 from random import Random
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from fastbook.engine import PRIVATE_LINK, Engine
 from fastbook.errors import ConfigError, FastbookError, WireError
 from fastbook.execution import Executor, Orders, Portfolio
 from fastbook.journal import Journal
+from fastbook.replay.paper import PaperVenue
 from fastbook.risk import RiskGate, Sizer
 from fastbook.strategy.mean_reversion import MeanReversion
 from fastbook.types import (
@@ -33,12 +34,16 @@ from fastbook.types import (
 )
 
 from .bybit.gateway import RestGateway
+from .bybit.listener import Listener
 from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
+from .bybit.recording_listener import recording
 from .bybit.rest import RestClient
 from .config import Config, Credentials, Endpoints
 from .latency import LatencyHistogram
+from .paper import PaperGateway
 from .rates import Rate
+from .recorder import FrameRecorder
 from .status import EventLines, count_states, describe_focus, describe_positions
 from .system_clock import StampClock, SystemClock, stamp_ns
 
@@ -48,7 +53,7 @@ TIMER_S = 0.05
 STATUS_S = 0.25
 RECONCILE_RETRY_S = 1.0
 VENUE_CLOCK_S = 180.0
-FLATTEN_S_MAX = 5.0
+WIND_DOWN_S_MAX = 5.0
 SYNC_S_MAX = 2.0
 
 Json = dict[str, Any]
@@ -77,18 +82,22 @@ class RunOptions:
     on_status: OnStatus | None = None
     audit: Audit | None = None
     """Asked at the end, while the account can still be reached; its answer joins the summary."""
-    record: Path | None = None
-    """Folder for the raw frames."""
+    recorder: FrameRecorder | None = None
+    """Takes every raw frame of the public feed; whoever made it closes it."""
 
 
 class App:
-    """One engine against one venue, from connecting to the last order's end."""
+    """One engine against one venue, from connecting to the last order's end.
+
+    Without credentials nothing is sent to the venue: orders fill on paper, in this process,
+    against the books that its public stream keeps.
+    """
 
     def __init__(
         self,
         config: Config,
         endpoints: Endpoints,
-        credentials: Credentials,
+        credentials: Credentials | None,
         options: RunOptions,
         *,
         rng: Random | None = None,
@@ -114,6 +123,8 @@ class App:
         self._ending = False
         self._audit: Json | None = None
         self._cpu_started_s = 0.0
+        self.private: PrivateStream | None = None
+        self._paper: PaperGateway | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -130,8 +141,7 @@ class App:
             await rest.sync_time()
             rows = await rest.instruments(self.category)
             self.build(parse_instruments(rows, self.category, self.config.market_data.symbols))
-            self.gateway: Gateway = self._make_gateway(rest)
-            self.private = self._make_private(rest)
+            self._open_account(rest)
             self.feed = self._make_feed()
             return await self._trade(rest, stop)
 
@@ -172,6 +182,16 @@ class App:
         )
         self.events = EventLines(instruments)
 
+    def _open_account(self, rest: RestClient) -> None:
+        self.gateway: Gateway
+        if self._credentials is None:
+            balance = Decimal(self.config.execution.paper_balance)
+            venue = PaperVenue(self.instruments, self.books, balance=balance)
+            self.gateway = self._paper = PaperGateway(venue, self._on_events, self._stamps)
+        else:
+            self.gateway = self._make_gateway(rest)
+            self.private = self._make_private(rest, self._credentials)
+
     def _make_gateway(self, rest: RestClient) -> RestGateway:
         execution = self.config.execution
         return RestGateway(
@@ -186,10 +206,10 @@ class App:
             queue_max=execution.queue_max,
         )
 
-    def _make_private(self, rest: RestClient) -> PrivateStream:
+    def _make_private(self, rest: RestClient, credentials: Credentials) -> PrivateStream:
         return PrivateStream(
             PrivateStreamConfig(url=self.endpoints.ws_private),
-            self._credentials,
+            credentials,
             PrivateDecoder(self.instruments, self.category),
             self._on_events,
             self._on_private_link,
@@ -200,7 +220,7 @@ class App:
         )
 
     def _make_feed(self) -> PublicFeed:
-        market = self.config.market_data
+        market, recorder = self.config.market_data, self.options.recorder
         trades = [f"publicTrade.{i.symbol}" for i in self.instruments] if market.trades else []
         return PublicFeed(
             PublicFeedConfig(
@@ -221,6 +241,7 @@ class App:
             self._stamps,
             on_link=self._on_public_link,
             rng=self._rng,
+            make_listener=Listener if recorder is None else recording(recorder.write),
         )
 
     async def _trade(self, rest: RestClient, stop: asyncio.Event) -> Json:
@@ -228,25 +249,29 @@ class App:
         self._started_wall_ms = self.clock.now_ns() // 1_000_000
         self._cpu_started_s = time.process_time()
         tasks = [
-            asyncio.create_task(self.private.run(), name="private stream"),
             asyncio.create_task(self.feed.run(), name="public feed"),
             asyncio.create_task(self._keep_reconciled(), name="reconciliation"),
             asyncio.create_task(self._keep_time(), name="timer"),
             asyncio.create_task(self._keep_venue_clock(rest), name="venue clock"),
         ]
+        if self.private is not None:
+            tasks.append(asyncio.create_task(self.private.run(), name="private stream"))
+        else:
+            self._reconcile_wanted.set()
         for task in tasks:
             task.add_done_callback(self._on_task_done)
         try:
             await self._until_stopped(stop)
             await self._until_synced()
             self._take_figures()
-            if self.options.flatten and self.fatal is None:
-                await self._flatten()
+            if self.fatal is None:
+                await self._wind_down()
             if self.options.audit is not None and self.fatal is None:
                 self._audit = await self.options.audit(self)
         finally:
             self._ending = True
-            self.private.stop()
+            if self.private is not None:
+                self.private.stop()
             self.feed.stop()
             await self.gateway.close()
             for task in tasks:
@@ -280,15 +305,24 @@ class App:
             for wait in waits:
                 wait.cancel()
 
-    async def _flatten(self) -> None:
-        """Cancel what rests, close what is open, within `FLATTEN_S_MAX`."""
-        self._send(self.engine.on_control(Control(ControlKind.FLATTEN, "end of run"), self._now()))
-        deadline_ns = self.clock.monotonic_ns() + int(FLATTEN_S_MAX * 1e9)
+    async def _wind_down(self) -> None:
+        """Take no new risk, cancel what rests, close what is open if asked to; bounded."""
+        self._command(ControlKind.PAUSE)
+        self._command(ControlKind.FLATTEN if self.options.flatten else ControlKind.CANCEL_ALL)
+        deadline_ns = self.clock.monotonic_ns() + int(WIND_DOWN_S_MAX * 1e9)
         while self.clock.monotonic_ns() < deadline_ns:
             await asyncio.sleep(TIMER_S)
-            if not self.portfolio.open_instruments and not self.orders.working_count:
+            left = len(self.portfolio.open_instruments) if self.options.flatten else 0
+            if not left and not self.orders.working_count:
                 return
-        log.warning("%d positions are still open", len(self.portfolio.open_instruments))
+        log.warning(
+            "gave up waiting: %d orders and %d positions are open",
+            self.orders.working_count,
+            len(self.portfolio.open_instruments),
+        )
+
+    def _command(self, kind: ControlKind) -> None:
+        self._send(self.engine.on_control(Control(kind, "end of run"), self._now()))
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """No long-lived task may end by itself: the run ends with it, and says why."""
@@ -308,6 +342,8 @@ class App:
         if commands:
             self._send(commands)
         self.latency.record(stamp_ns() - recv_ns)
+        if self._paper is not None:
+            self._paper.on_books(touched)
 
     def _on_message(self, message: Any, recv_ns: int) -> None:  # Any: JSON from the venue
         topic = message.get("topic", "")
@@ -476,5 +512,17 @@ class App:
             "open_positions": len(portfolio.open_instruments),
             "latency_us": self.latency.summary_us(),
             "cpu_share": self._cpu_share((self.clock.monotonic_ns() - self.started_ns) / 1e9),
+            "recorded": self._recorded(),
             "audit": self._audit,
+        }
+
+    def _recorded(self) -> Json | None:
+        recorder = self.options.recorder
+        if recorder is None:
+            return None
+        return {
+            "file": str(recorder.path),
+            "frames": recorder.frames,
+            "lost": recorder.failed,
+            "failure": recorder.failure,
         }

@@ -18,6 +18,7 @@ from .exchange_control import ExchangeControl
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import print_json, to_json
+from .recorder import FrameRecorder
 from .run import endpoints_of, offer
 from .secret import Secret
 from .summary import print_summary
@@ -78,7 +79,10 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
         where = await exchange.first_line()
         control = await stack.enter_async_context(ExchangeControl(where["rest"]))
         screen = await stack.enter_async_context(screen_process()) if shows(options) else None
-        app = await make_app(options, where, control, screen)
+        recorder = None
+        if options.record is not None:
+            recorder = stack.enter_context(FrameRecorder(options.record, "public"))
+        app = await make_app(options, where, control, screen, recorder)
         chaos = Chaos(control, options.seconds, app.note) if options.chaos else None
         with running(chaos), logs_to(app.note if screen is not None else None):
             summary = await app.run(stop)
@@ -100,7 +104,11 @@ def shows(options: DemoOptions) -> bool:
 
 
 async def make_app(
-    options: DemoOptions, where: Json, control: ExchangeControl, screen: Child | None
+    options: DemoOptions,
+    where: Json,
+    control: ExchangeControl,
+    screen: Child | None,
+    recorder: FrameRecorder | None,
 ) -> App:
     """The app, pointed at the exchange that `where` describes."""
     symbols = (await control.state())["symbols"]
@@ -111,7 +119,7 @@ async def make_app(
         seconds=options.seconds,
         audit=lambda app: audit_against(app, control),
         on_status=(lambda status: offer(screen, status)) if screen is not None else None,
-        record=options.record,
+        recorder=recorder,
     )
     return App(
         config,

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 def check_switches(config: Config, *, live: bool) -> None:
     """Live needs the configuration and the command line to agree; paper needs neither."""
-    mode, environment = config.execution.mode, config.venue.environment
+    mode = config.execution.mode
     if config.risk is None:
         raise ConfigError("no [risk] section: without limits there is no trading")
     if mode == "live" and not live:
@@ -47,11 +47,6 @@ def check_switches(config: Config, *, live: bool) -> None:
         raise ConfigError(f'--live, but execution.mode is "{mode}": both have to say it')
     if mode == "live":
         raise ConfigError("live trading is not part of this version; paper is")
-    if environment != SIMULATOR:
-        raise ConfigError(
-            f'venue.environment is "{environment}": this version trades on paper with the'
-            ' bundled exchange only; set it to "simulator"'
-        )
 
 
 async def run_config(
@@ -68,8 +63,9 @@ async def run_config(
         if not as_json and sys.stdout.isatty():
             screen = await stack.enter_async_context(screen_process())
         options = RunOptions(
-            title=f"{len(config.market_data.symbols)} symbols, paper",
+            title=f"{config.venue.environment}, {len(config.market_data.symbols)} symbols, paper",
             seconds=seconds,
+            flatten=False,
             on_status=None if screen is None else lambda status: offer(screen, status),
         )
         app = App(config, endpoints, credentials, options)
@@ -86,9 +82,15 @@ async def run_config(
 
 async def find_exchange(
     config: Config, environ: Mapping[str, str], stack: contextlib.AsyncExitStack
-) -> tuple[Endpoints, Credentials]:
-    """The exchange of the configuration, or a bundled one of our own, and an account on it."""
+) -> tuple[Endpoints, Credentials | None]:
+    """The exchange of the configuration, or a bundled one of our own, and an account on it.
+
+    Paper on a real venue means its market data and no account at all: its keys are not even
+    looked at.
+    """
     endpoints = config.venue.endpoints
+    if endpoints is not None and config.venue.environment != SIMULATOR:
+        return endpoints, None
     if endpoints is not None:
         credentials = load_credentials(config, environ)
         if credentials is None:

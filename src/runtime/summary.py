@@ -46,6 +46,8 @@ def summary_lines(summary: Json) -> list[tuple[str, str]]:
         ),
         ("P&L", f"{s['realized_pnl']} realised, {s['fees']} fees, equity {s['equity']}"),
     ]
+    if s.get("recorded"):
+        lines.append(("recorded", f"{s['recorded']['frames']:,} frames in {s['recorded']['file']}"))
     audit = s.get("audit")
     if audit is not None:
         agrees = "equal to the exchange's, to the last digit"

@@ -170,6 +170,9 @@ class ExecutionConfig:
     """How orders leave, and how many at once."""
 
     mode: str = setting("paper", "paper | live (live needs --live too)", choices=("paper", "live"))
+    paper_balance: int = setting(
+        100_000, "settle coin at the start, where paper fills are our own", least=1
+    )
     entry: str = setting("ws", "ws | rest", choices=("ws", "rest"))
     requests_in_flight_max: int = setting(8, "creates and amends at once", least=1, most=64)
     cancels_in_flight_max: int = setting(8, "cancels at once, beside the others", least=1, most=64)
