@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_simulate(commands)
     add_run(commands)
     add_replay(commands)
+    add_bench(commands)
     return parser
 
 
@@ -207,3 +208,20 @@ def run_replay(args: argparse.Namespace) -> int:
     from .replay import replay
 
     return replay(args.files, args.verify_against, args.skip_damaged, args.json)
+
+
+def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "bench",
+        "Measure fastbook on this machine, peers beside it; exit 4 when a target is missed.",
+        "fastbook bench --quick",
+    )
+    command.add_argument("--quick", action="store_true", help="under half a minute, rougher")
+    command.set_defaults(run=run_bench)
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    from .benchmark.command import bench
+
+    return bench(quick=args.quick, as_json=args.json)

@@ -1,0 +1,50 @@
+"""`fastbook bench`: one table, one exit code."""
+
+from __future__ import annotations
+
+import sys
+
+from ..output import print_json
+from .core import measure_allocation, measure_core, measure_mixed, measure_spot
+from .machine import machine_facts
+from .results import Report
+from .table import text_table
+
+EXIT_MISSED = 4
+
+
+def bench(*, quick: bool, as_json: bool) -> int:
+    """Measure, print, judge. 0 when every target was met, else 4."""
+    facts = machine_facts()
+    report = Report()
+    measure(report, quick=quick)
+    if as_json:
+        document = {
+            "machine": facts,
+            "quick": quick,
+            "results": [r.as_json() for r in report.results],
+            "skipped": report.skipped,
+            "missed": [r.name for r in report.missed],
+        }
+        print_json(document, indent=True)
+    else:
+        print(f"fastbook {facts['fastbook']}, Python {facts['python']}, {facts['cpu']},", end=" ")
+        print(f"{facts['cores']} cores, load {facts['load_before']}")
+        print(text_table(report.results))
+        for name, reason in report.skipped.items():
+            print(f"not measured: {name}: {reason}")
+        print(f"{len(report.missed)} targets missed")
+    return EXIT_MISSED if report.missed else 0
+
+
+def measure(report: Report, *, quick: bool) -> None:
+    rounds = 5 if quick else 15
+    say("inside one process")
+    measure_core(report, rounds=rounds)
+    measure_mixed(report, rounds=rounds)
+    measure_spot(report, rounds=rounds)
+    measure_allocation(report)
+
+
+def say(what: str) -> None:
+    print(f"measuring: {what}", file=sys.stderr)
