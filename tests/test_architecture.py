@@ -38,7 +38,8 @@ FACADE = {"fastbook": set(LIBRARY)}
 
 LEAVES = {
     "runtime.secret": set[str](),
-    "runtime.latency": set[str](),
+    "runtime.latency": {"core"},
+    "runtime.garbage": set[str](),
     "runtime.rates": set[str](),
     "runtime.output": set[str](),
     "runtime.loop": set[str](),

@@ -22,6 +22,7 @@ from fastbook.execution import Executor, Orders, Portfolio
 from fastbook.journal import Journal
 from fastbook.replay.paper import PaperVenue
 from fastbook.risk import RiskGate, Sizer
+from fastbook.strategy.base import Strategy
 from fastbook.strategy.mean_reversion import MeanReversion
 from fastbook.types import (
     Category,
@@ -40,7 +41,8 @@ from .bybit.public import PublicFeed, PublicFeedConfig
 from .bybit.recording_listener import recording
 from .bybit.rest import RestClient
 from .config import Config, Credentials, Endpoints
-from .latency import LatencyHistogram
+from .garbage import collector_tuned
+from .latency import LatencyStages, quantiles_us
 from .paper import PaperGateway
 from .rates import Rate
 from .recorder import FrameRecorder
@@ -110,7 +112,7 @@ class App:
         self.clock = SystemClock()
         self._stamps = StampClock()
         self.category = Category(config.venue.category)
-        self.latency = LatencyHistogram()
+        self.latency = LatencyStages()
         self.unsynced_orders = 0
         """Orders that left while their book was not SYNCED: must stay 0."""
         self.fatal: BaseException | None = None
@@ -143,7 +145,8 @@ class App:
             self.build(parse_instruments(rows, self.category, self.config.market_data.symbols))
             self._open_account(rest)
             self.feed = self._make_feed()
-            return await self._trade(rest, stop)
+            with collector_tuned():
+                return await self._trade(rest, stop)
 
     def build(self, instruments: list[Instrument]) -> None:
         """The synchronous part: decoder, books, signals, engine."""
@@ -181,6 +184,11 @@ class App:
             self.clock,
         )
         self.events = EventLines(instruments)
+        # Trades come as often as books: nobody reads them unless a strategy listens.
+        self._trades_wanted = any(
+            type(strategy).on_trade is not Strategy.on_trade
+            for strategy in self.engine.strategies.values()
+        )
 
     def _open_account(self, rest: RestClient) -> None:
         self.gateway: Gateway
@@ -242,6 +250,7 @@ class App:
             on_link=self._on_public_link,
             rng=self._rng,
             make_listener=Listener if recorder is None else recording(recorder.write),
+            latency=self.latency.book,
         )
 
     async def _trade(self, rest: RestClient, stop: asyncio.Event) -> Json:
@@ -341,13 +350,14 @@ class App:
         commands = self.engine.on_books(touched, recv_ns)
         if commands:
             self._send(commands)
-        self.latency.record(stamp_ns() - recv_ns)
+            self.latency.order.record(stamp_ns() - recv_ns)
+        self.latency.decision.record(stamp_ns() - recv_ns)
         if self._paper is not None:
             self._paper.on_books(touched)
 
     def _on_message(self, message: Any, recv_ns: int) -> None:  # Any: JSON from the venue
         topic = message.get("topic", "")
-        if topic.startswith("publicTrade."):
+        if self._trades_wanted and topic.startswith("publicTrade."):
             try:
                 trades = parse_trades(message, self._by_symbol)
             except WireError as e:
@@ -413,7 +423,9 @@ class App:
     async def _keep_time(self) -> None:
         status_due_ns = 0
         while True:
+            due_ns = self.clock.monotonic_ns() + int(TIMER_S * 1e9)
             await asyncio.sleep(TIMER_S)
+            self.latency.loop_lag.record(max(0, self.clock.monotonic_ns() - due_ns))
             self._send(self.engine.on_timer(self._now()))
             if self.engine.needs_reconcile:
                 self._reconcile_wanted.set()
@@ -453,7 +465,7 @@ class App:
             "seconds": self.options.seconds,
             "messages": feed["frames"],
             "messages_per_s": self._rate.update(now_ns, feed["frames"]),
-            "latency_us": self.latency.summary_us(),
+            "latency_us": quantiles_us(self.latency.decision),
             "cpu_share": self._cpu_share(elapsed_s),
             "books": count_states(self.books),
             "gaps": self.decoder.counters["gaps"],
@@ -510,7 +522,8 @@ class App:
             "equity": portfolio.equity,
             "balance": portfolio.balance,
             "open_positions": len(portfolio.open_instruments),
-            "latency_us": self.latency.summary_us(),
+            "latency_us": quantiles_us(self.latency.decision),
+            "latency_stages_us": self.latency.summary_us(),
             "cpu_share": self._cpu_share((self.clock.monotonic_ns() - self.started_ns) / 1e9),
             "recorded": self._recorded(),
             "audit": self._audit,

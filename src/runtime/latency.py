@@ -1,60 +1,44 @@
-"""A latency histogram of fixed size: log-linear buckets, at most 1 % wide."""
+"""Where the time goes: one histogram a stage, all from the stamp of the socket read."""
 
 from __future__ import annotations
 
-_SUB_BITS = 7
-_SUB = 1 << _SUB_BITS  # buckets a power of two: 1/128 wide
-_POWERS = 36  # up to 2**42 ns, over an hour
-_BUCKETS = _SUB * (_POWERS + 1)
+from math import isnan
+
+from fastbook.core.histogram import Histogram
+
+QUANTILES = (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
 
 
-class LatencyHistogram:
-    """Counts durations in ns; quantiles are the upper edge of a bucket.
+class LatencyStages:
+    """The stages of one run.
 
-    `record` is O(1) and allocates nothing. Durations beyond an hour land in the last
-    bucket; negative ones (a clock that jumped) count as 0 and in `negative`.
+    - ``book``: of each message, until its book and signals are up to date;
+    - ``decision``: of each socket read, until strategies, risk and execution have decided;
+    - ``order``: of each order, until it is handed to the gateway;
+    - ``loop_lag``: how late the event loop runs a timer.
+
+    A read holds many messages when they come fast; its stamp is taken before the first.
     """
 
-    __slots__ = ("_counts", "count", "max_ns", "negative", "total_ns")
-
     def __init__(self) -> None:
-        self._counts = [0] * _BUCKETS
-        self.count = 0
-        self.total_ns = 0
-        self.max_ns = 0
-        self.negative = 0
+        self.book = Histogram()
+        self.decision = Histogram()
+        self.order = Histogram()
+        self.loop_lag = Histogram()
 
-    def record(self, ns: int) -> None:
-        if ns < 0:
-            self.negative += 1
-            ns = 0
-        shift = max(0, ns.bit_length() - _SUB_BITS - 1)
-        index = (shift << _SUB_BITS) + (ns >> shift)
-        self._counts[index if index < _BUCKETS else _BUCKETS - 1] += 1
-        self.count += 1
-        self.total_ns += ns
-        self.max_ns = max(self.max_ns, ns)
-
-    def quantile_ns(self, q: float) -> int:
-        """Smallest recorded duration, to 1 %, that a share `q` does not exceed; 0 when empty."""
-        wanted = q * self.count
-        seen = 0
-        for index, n in enumerate(self._counts):
-            seen += n
-            if n and seen >= wanted:
-                return min(_upper_edge(index), self.max_ns)
-        return 0
-
-    def summary_us(self) -> dict[str, float | None]:
-        """p50, p99 and p999 in microseconds; None while nothing was recorded."""
-        if not self.count:
-            return {"p50": None, "p99": None, "p999": None}
+    def summary_us(self) -> dict[str, dict[str, float | None]]:
         return {
-            name: round(self.quantile_ns(q) / 1000, 1)
-            for name, q in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
+            "book": quantiles_us(self.book),
+            "decision": quantiles_us(self.decision),
+            "order": quantiles_us(self.order),
+            "loop_lag": quantiles_us(self.loop_lag),
         }
 
 
-def _upper_edge(index: int) -> int:
-    shift = max(0, (index >> _SUB_BITS) - 1)
-    return ((index - (shift << _SUB_BITS) + 1) << shift) - 1
+def quantiles_us(histogram: Histogram) -> dict[str, float | None]:
+    """p50, p99 and p999 in microseconds; None while nothing was counted."""
+    out: dict[str, float | None] = {}
+    for name, q in QUANTILES:
+        ns = histogram.quantile(q)
+        out[name] = None if isnan(ns) else round(ns / 1000, 1)
+    return out

@@ -4,11 +4,13 @@ from typing import final
 from picows import WSFrame, WSListener, WSTransport
 
 from fastbook.bybit.frames import BookDecoder
+from fastbook.core.histogram import Histogram
 
 from .listener_py import Link
 
 @final
 class CompiledListener(WSListener):
+    latency: Histogram | None
     closed: bool
     joining: bool
     watched: bool

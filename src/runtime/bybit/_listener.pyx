@@ -13,6 +13,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from fastbook.bybit.frames cimport BookDecoder
+from fastbook.core.histogram cimport Histogram, histogram_record
 from fastbook.core.book cimport APPLY_GAP, APPLY_MALFORMED, APPLY_OTHER, APPLY_TRADE
 from fastbook.runtime.system_clock import STAMP_OFFSET_NS
 
@@ -39,6 +40,7 @@ cdef class CompiledListener(WSListener):
     cdef int64_t _recv_ns
     cdef bint _in_read              # the receive time of this socket read is known
     cdef bint _desynced             # a frame of this read cost a book its trust
+    cdef public Histogram latency   # socket read to book and signals, of each message; or None
     cdef public bint closed         # this connection is over: ignore what still comes
     cdef public bint joining        # a fragmented message is open: the link sees every data frame
     cdef public bint watched        # tell the link of each read: it waits for a first snapshot
@@ -93,6 +95,12 @@ cdef class CompiledListener(WSListener):
 
     cdef int _apply(self, const char* data, Py_ssize_t size) except -1:
         cdef int status = self._decoder.apply_bytes(data, size, self._recv_ns)
+        cdef timespec now
+        if self.latency is not None:
+            clock_gettime(CLOCK_MONOTONIC, &now)
+            histogram_record(self.latency.counts, (
+                self._offset_ns + <int64_t> now.tv_sec * 1_000_000_000 + now.tv_nsec
+                - self._recv_ns))
         if status == APPLY_TRADE or status == APPLY_OTHER:
             self._link.on_message(self._decoder.message, self._recv_ns)
         elif status == APPLY_MALFORMED:

@@ -14,6 +14,7 @@ from picows import WSCloseCode, WSError, WSMsgType, WSProtocolError, WSTransport
 from fastbook.bybit import requests
 from fastbook.bybit.frames import BookDecoder
 from fastbook.clock import Clock
+from fastbook.core.histogram import Histogram
 from fastbook.core.states import BookState
 
 from . import assembler
@@ -47,6 +48,7 @@ class FeedContext:
     on_desynced: Callable[[], None]
     make_listener: MakeListener
     ssl_context: ssl.SSLContext | None
+    latency: Histogram | None = None
     stats: FeedStats = field(default_factory=FeedStats)
 
     def now_s(self) -> float:
@@ -97,6 +99,7 @@ class Connection:
         listener = feed.make_listener(feed.decoder, feed.on_books, self)
         self._ws_listener = listener
         self.listener: FeedListener = listener  # type: ignore[assignment]  # both have these
+        self.listener.latency = feed.latency
 
     async def run(self) -> None:
         """Returns when the connection has ended and its socket is closed; see `reason`."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from fastbook.bybit.frames import BookDecoder
+from fastbook.core.histogram import Histogram
 from fastbook.core.states import ApplyStatus
 
 from ..system_clock import stamp_ns
@@ -42,6 +43,8 @@ class Link(Protocol):
 class FeedListener(Protocol):
     """What both listeners let their connection see and set."""
 
+    latency: Histogram | None
+    """Takes, of each message, the time from the socket read to its book and signals."""
     closed: bool
     joining: bool
     watched: bool
@@ -72,6 +75,7 @@ class PythonListener(WSListener):
         self._recv_ns = 0
         self._in_read = False
         self._desynced = False
+        self.latency: Histogram | None = None
         self.closed = False
         self.joining = False
         self.watched = False
@@ -118,6 +122,8 @@ class PythonListener(WSListener):
 
     def _apply(self, message: memoryview | bytes) -> None:
         status = self._decoder.apply(message, self._recv_ns)
+        if self.latency is not None:
+            self.latency.record(stamp_ns() - self._recv_ns)
         if status is ApplyStatus.TRADE or status is ApplyStatus.OTHER:
             self._link.on_message(self._decoder.message, self._recv_ns)
         elif status is ApplyStatus.MALFORMED:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastbook.bybit.frames import BookDecoder
 from fastbook.clock import Clock
+from fastbook.core.histogram import Histogram
 from fastbook.core.states import BookState
 
 from .backoff import Backoff, WindowBudget
@@ -58,6 +59,8 @@ class PublicFeed:
         Jitter of reconnects; give a seeded one for repeatable runs.
     make_listener : callable, optional
         Another listener than the one that fits this machine.
+    latency : Histogram, optional
+        Takes, of each message, the ns from the socket read to its book and signals.
 
     An exception of a callback ends the feed: `run` raises it. Network faults never do.
     """
@@ -73,6 +76,7 @@ class PublicFeed:
         on_link: Callable[[str, bool, int], None] | None = None,
         rng: Random | None = None,
         make_listener: MakeListener = Listener,
+        latency: Histogram | None = None,
     ) -> None:
         books = [t for t in config.topics if _add_book(decoder, t)]
         self._config = config
@@ -91,6 +95,7 @@ class PublicFeed:
             on_desynced=self._resync_desynced,
             make_listener=make_listener,
             ssl_context=_ssl_context(config),
+            latency=latency,
         )
         limits = SubscriptionLimits(
             args_per_request=config.args_per_request,
