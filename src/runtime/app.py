@@ -88,6 +88,13 @@ class RunOptions:
     """Takes every raw frame of the public feed; whoever made it closes it."""
 
 
+def check_known(symbols: Sequence[str], known: set[object]) -> None:
+    """ConfigError for a symbol that the exchange does not have."""
+    unknown = [s for s in symbols if s not in known]
+    if unknown:
+        raise ConfigError(f"market_data.symbols: the exchange has no {', '.join(unknown[:5])}")
+
+
 class App:
     """One engine against one venue, from connecting to the last order's end.
 
@@ -142,7 +149,9 @@ class App:
         ) as rest:
             await rest.sync_time()
             rows = await rest.instruments(self.category)
-            self.build(parse_instruments(rows, self.category, self.config.market_data.symbols))
+            symbols = self.config.market_data.symbols
+            check_known(symbols, {row.get("symbol") for row in rows})
+            self.build(parse_instruments(rows, self.category, symbols))
             self._open_account(rest)
             self.feed = self._make_feed()
             with collector_tuned():
@@ -521,6 +530,7 @@ class App:
             "fees": portfolio.fees,
             "equity": portfolio.equity,
             "balance": portfolio.balance,
+            "currency": portfolio.coin,
             "open_positions": len(portfolio.open_instruments),
             "latency_us": quantiles_us(self.latency.decision),
             "latency_stages_us": self.latency.summary_us(),

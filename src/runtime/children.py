@@ -77,7 +77,7 @@ class Child:
         try:
             value = orjson.loads(line)
         except orjson.JSONDecodeError:
-            raise TransportError(f"{self.name} did not start") from None
+            raise TransportError(f"{self.name} did not start") from None  # it has said why
         assert isinstance(value, dict)
         return value
 
@@ -103,7 +103,7 @@ class Child:
 FEED_BYTES_MAX = 64 << 10
 
 
-def exchange_process(symbols: int, seed: int, rate: int | None) -> Child:
+def exchange_process(symbols: int, seed: int, rate: int | None = None) -> Child:
     """The bundled exchange on free loopback ports."""
     # --until-eof: it ends with us, even when we are killed.
     args = ["simulate", "--until-eof", "--symbols", str(symbols), "--seed", str(seed)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fastbook._version import __version__
@@ -34,17 +35,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(f"not allowed to read or write {e.filename}", EXIT_USAGE)
     except FastbookError as e:
         return complain(e, EXIT_FAILED)
+    except BrokenPipeError:
+        # Whoever read our output has gone. What is still buffered goes nowhere, silently.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except OSError as e:
+        return complain(f"{e.filename}: {e.strerror}" if e.filename else e, EXIT_FAILED)
     except ModuleNotFoundError as e:
         if e.name is None or e.name.startswith("fastbook"):
             raise  # ours: a broken installation, not a missing extra
         return complain(
             f"{e.name} is not installed; pip install 'fastbook-engine[runtime]'", EXIT_FAILED
         )
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; say nothing more
-        return EXIT_FAILED
     except KeyboardInterrupt:
-        return EXIT_FAILED
+        return complain("interrupted", EXIT_FAILED)
 
 
 def complain(what: object, code: int) -> int:
@@ -80,32 +84,54 @@ def add_command(
     command.add_argument(
         "--json", action="store_true", help="one JSON document on stdout, logs on stderr"
     )
-    command.add_argument("--log-level", default="warning", choices=LOG_LEVELS, metavar="LEVEL")
+    command.add_argument(
+        "--log-level",
+        default="warning",
+        choices=LOG_LEVELS,
+        metavar="LEVEL",
+        help="debug, info, warning or error (warning)",
+    )
     return command
 
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, was {value}")
-    return value
+SYMBOLS_MAX = 1000
+RATE_MAX = 10_000_000
+SECONDS_MAX = 1e9
 
 
-def positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a whole number, was {text!r}") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be {least} to {most}, was {value}")
+        return value
+
+    return parse
+
+
+def duration_s(text: str) -> float:
+    """An argument type: seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, was {text!r}") from None
+    if not 0 < value < SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"must be above 0, was {text}")
     return value
 
 
-def port_number(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"must be 0..65535, was {value}")
-    return value
+symbol_count = whole(1, SYMBOLS_MAX)
+message_rate = whole(1, RATE_MAX)
+port_number = whole(0, 65_534)  # the port after it is needed too
+seed_number = whole(0, 2**63 - 1)
 
 
 def add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -115,10 +141,12 @@ def add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "Trade on paper against the bundled exchange: real sockets, no key, no internet.",
         "fastbook demo --seconds 20 --chaos",
     )
-    command.add_argument("--seconds", type=positive_float, default=30.0, help="how long (30)")
-    command.add_argument("--symbols", type=positive_int, default=50, help="how many books (50)")
-    command.add_argument("--rate", type=positive_int, default=20_000, help="messages/s (20000)")
-    command.add_argument("--seed", type=int, default=7, help="of the exchange's order flow (7)")
+    command.add_argument("--seconds", type=duration_s, default=30.0, help="how long (30)")
+    command.add_argument("--symbols", type=symbol_count, default=50, help="how many books (50)")
+    command.add_argument("--rate", type=message_rate, default=20_000, help="messages/s (20000)")
+    command.add_argument(
+        "--seed", type=seed_number, default=7, help="of the exchange's order flow (7)"
+    )
     command.add_argument("--chaos", action="store_true", help="lose, stall and cut things")
     command.add_argument("--record", type=Path, metavar="DIR", help="keep the raw frames there")
     command.set_defaults(run=run_demo)
@@ -148,12 +176,20 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "Run the bundled exchange alone until stopped; its addresses are the first line.",
         "fastbook simulate --port 8765 --symbols 10",
     )
-    command.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
-    command.add_argument("--port", type=port_number, default=0, help="0 takes a free one (0)")
-    command.add_argument("--symbols", type=positive_int, default=50, help="how many (50)")
-    command.add_argument("--seed", type=int, default=7, help="of the order flow (7)")
     command.add_argument(
-        "--rate", type=positive_int, help="book messages/s over all topics (the venue's cadence)"
+        "--category", default="linear", choices=("linear", "spot"), help="linear or spot (linear)"
+    )
+    command.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
+    command.add_argument(
+        "--port",
+        type=port_number,
+        default=0,
+        help="of REST and the private stream; the public stream is on the next; 0 takes free ones (0)",
+    )
+    command.add_argument("--symbols", type=symbol_count, default=50, help="how many (50)")
+    command.add_argument("--seed", type=seed_number, default=7, help="of the order flow (7)")
+    command.add_argument(
+        "--rate", type=message_rate, help="book messages/s over all topics (the venue's cadence)"
     )
     command.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
     command.set_defaults(run=run_simulate)
@@ -174,7 +210,7 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     command.add_argument("config", type=Path, metavar="CONFIG.toml")
     command.add_argument("--live", action="store_true", help="needed as well as mode = 'live'")
-    command.add_argument("--seconds", type=positive_float, help="stop by itself after that long")
+    command.add_argument("--seconds", type=duration_s, help="stop by itself after that long")
     command.set_defaults(run=run_run)
 
 

@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastbook.errors import ConfigError
+
 from .app import App, Json, RunOptions
 from .audit import audit_against
 from .chaos import Chaos
-from .children import Child, exchange_process, screen_process
+from .children import Child, exchange_process
 from .config import Config, Credentials, parse
 from .exchange_control import ExchangeControl
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import print_json, to_json
 from .recorder import FrameRecorder
-from .run import endpoints_of, offer
+from .run import endpoints_of, on_status, open_screen
 from .secret import Secret
 from .summary import print_summary
 
@@ -33,7 +35,7 @@ ws_private_url = "{ws_private}"
 [market_data]
 symbols = {symbols}
 depth = 50
-stale_after_s = 1.0
+stale_after_s = {stale_after_s}
 sample_ms = 50
 
 [strategy.mean_reversion]
@@ -48,7 +50,14 @@ position_pct_max = 10.0
 exposure_pct_max = 50.0
 daily_loss_pct_max = 5.0
 leverage_max = 10.0
+stale_after_ms = {stale_after_ms}
 """
+
+STALE_AFTER_S = 1.0
+QUIET_MESSAGES = 10
+"""Messages that a book may be late by before it counts as stale."""
+CHAOS_SECONDS_MIN = 8.0
+CHAOS_SYMBOLS_MIN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +76,29 @@ class DemoOptions:
 
 def demo(options: DemoOptions) -> int:
     """Run the demo; 0 when everything held, 1 when a check failed."""
+    check_options(options)
     set_up_logging(options.log_level)
     return run_until_stopped(lambda stop: run_demo(options, stop))
 
 
+def check_options(options: DemoOptions) -> None:
+    if not options.chaos:
+        return
+    if options.seconds < CHAOS_SECONDS_MIN:
+        raise ConfigError(f"--chaos needs --seconds {CHAOS_SECONDS_MIN:g} or more")
+    if options.symbols < CHAOS_SYMBOLS_MIN:
+        raise ConfigError(f"--chaos needs --symbols {CHAOS_SYMBOLS_MIN} or more")
+    if options.rate < QUIET_MESSAGES * options.symbols:
+        raise ConfigError(f"--chaos needs --rate {QUIET_MESSAGES} or more for each symbol")
+
+
 async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
-    if not options.as_json:
-        print("starting the bundled exchange ...", file=sys.stderr)
+    print("fastbook: starting the bundled exchange", file=sys.stderr)
     exchange = exchange_process(options.symbols, options.seed, options.rate)
     async with exchange, contextlib.AsyncExitStack() as stack:
         where = await exchange.first_line()
         control = await stack.enter_async_context(ExchangeControl(where["rest"]))
-        screen = await stack.enter_async_context(screen_process()) if shows(options) else None
+        screen = await open_screen(stack, as_json=options.as_json)
         recorder = None
         if options.record is not None:
             recorder = stack.enter_context(FrameRecorder(options.record, "public"))
@@ -96,11 +116,9 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
         print_json(summary, indent=True)
     else:
         print_summary(summary)
+    for problem in problems:
+        print(f"fastbook: {problem}", file=sys.stderr)
     return 1 if problems else 0
-
-
-def shows(options: DemoOptions) -> bool:
-    return not options.as_json and sys.stdout.isatty()
 
 
 async def make_app(
@@ -112,13 +130,13 @@ async def make_app(
 ) -> App:
     """The app, pointed at the exchange that `where` describes."""
     symbols = (await control.state())["symbols"]
-    config = make_config(where, symbols)
+    config = make_config(where, symbols, options.rate)
     account = where["accounts"][0]
     run = RunOptions(
         title=f"{options.symbols} symbols, paper" + (", chaos" if options.chaos else ""),
         seconds=options.seconds,
         audit=lambda app: audit_against(app, control),
-        on_status=(lambda status: offer(screen, status)) if screen is not None else None,
+        on_status=on_status(screen),
         recorder=recorder,
     )
     return App(
@@ -129,9 +147,14 @@ async def make_app(
     )
 
 
-def make_config(where: Json, symbols: list[str]) -> Config:
+def make_config(where: Json, symbols: list[str], rate: int) -> Config:
+    # At a low rate a quiet book is no stale book.
+    stale_after_s = max(STALE_AFTER_S, QUIET_MESSAGES * len(symbols) / rate)
     text = DEMO_CONFIG.format(
-        **{k: v for k, v in where.items() if k != "accounts"}, symbols=to_json(symbols).decode()
+        **{k: v for k, v in where.items() if k != "accounts"},
+        symbols=to_json(symbols).decode(),
+        stale_after_s=min(stale_after_s, 600.0),
+        stale_after_ms=round(min(2 * stale_after_s, 600.0) * 1000),
     )
     return parse(text, name="demo", environ={})
 

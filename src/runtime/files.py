@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fastbook.errors import DataFileError, FastbookError
@@ -14,19 +15,39 @@ LINE_BYTES_MAX = 16 << 20
 """A longer line is not a recording's: refused, so that memory stays bounded."""
 
 
-def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of `path`, of `.gz`, `.zst` or plain text."""
+def read_lines(
+    path: Path, on_damage: Callable[[DataFileError], None] | None = None
+) -> Iterator[bytes]:
+    """Yield the lines of `path`, of `.gz`, `.zst` or plain text.
+
+    Where they cannot be read any further, DataFileError is raised; with `on_damage` it goes
+    there, and the lines end.
+    """
+    try:
+        yield from _lines(path)
+    except DataFileError as e:
+        if on_damage is None:
+            raise
+        on_damage(e)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
     with _open(path) as file:
         number = 0
+        unreadable: tuple[type[Exception], ...] = (
+            EOFError,
+            gzip.BadGzipFile,
+            zlib.error,
+            *_zst_errors(),
+        )
         try:
             while line := file.readline(LINE_BYTES_MAX + 1):
                 number += 1
                 if len(line) > LINE_BYTES_MAX:
                     raise DataFileError(str(path), "the line is too long", line=number)
                 yield line
-        except (EOFError, gzip.BadGzipFile, zlib.error) as e:
-            reason = f"damaged after line {number}: {e}"
-            raise DataFileError(str(path), reason) from None
+        except unreadable as e:
+            raise DataFileError(str(path), f"damaged after line {number}: {e}") from None
 
 
 def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
@@ -43,3 +64,9 @@ def _open_zst(path: Path) -> io.BufferedReader:
     except ModuleNotFoundError:
         raise FastbookError(f"{path}: pip install zstandard to read .zst files") from None
     return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb")))
+
+
+def _zst_errors() -> tuple[type[Exception], ...]:
+    """The reader's own error, once the reader is in use."""
+    module = sys.modules.get("zstandard")
+    return () if module is None else (module.ZstdError,)

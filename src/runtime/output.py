@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +15,7 @@ def to_json(value: object, *, indent: bool = False) -> bytes:
 
 
 def print_json(value: object, *, indent: bool = False) -> None:
-    sys.stdout.buffer.write(to_json(value, indent=indent) + b"\n")
-    sys.stdout.buffer.flush()
+    print(to_json(value, indent=indent).decode(), flush=True)
 
 
 def _default(value: Any) -> Any:  # Any: orjson's own contract

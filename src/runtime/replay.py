@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isnan
 from pathlib import Path
 
 from fastbook import ApplyStatus, Book, BookDecoder
+from fastbook.errors import ConfigError, DataFileError
 from fastbook.replay.source import RecordedFrame, read_frames
 
 from .expected import Expected, load_expected
@@ -19,27 +19,37 @@ from .output import print_json
 
 BATCH = 4096
 DAMAGED_SHOWN_MAX = 10
+PROGRESS_S = 5.0
 
 
 @dataclass
 class Replay:
     """One decoder and what went through it."""
 
+    skip_damaged: bool = False
     decoder: BookDecoder = field(default_factory=BookDecoder)
     frames: int = 0
     decode_s: float = 0.0
     damaged: list[str] = field(default_factory=list)
+    """The first places that could not be read or decoded; `damaged_count` has them all."""
     damaged_count: int = 0
+    _progress_due_s: float = field(default_factory=lambda: time.monotonic() + PROGRESS_S)
 
     def run(self, path: Path, expected: Expected | None) -> None:
-        frames = read_frames(read_lines(path), str(path))
+        """Every frame of `path`. Unless told to skip, what cannot be read raises DataFileError."""
+        note = (lambda e: self._note_damage(str(e))) if self.skip_damaged else None
+        frames = read_frames(read_lines(path, note), str(path), note)
+        frames_before = self.frames
         while batch := list(islice(frames, BATCH)):
             if expected is None:
                 self._run_timed(path, batch)
             else:
                 self._run_compared(path, batch, expected)
+            self._show_progress(path)
+        if self.frames == frames_before and not self.damaged_count:
+            raise DataFileError(str(path), "holds no frames")
         if expected is not None:
-            expected.compare_final(self.decoder.books)
+            expected.finish(self.decoder.books)
 
     def _run_timed(self, path: Path, batch: list[RecordedFrame]) -> None:
         apply = self.decoder.apply
@@ -48,7 +58,8 @@ class Replay:
         self.decode_s += time.perf_counter() - started
         self.frames += len(batch)
         if ApplyStatus.MALFORMED in statuses:
-            self._note_damage(path, zip(batch, statuses, strict=True))
+            for frame, status in zip(batch, statuses, strict=True):
+                self._check(path, frame, status)
 
     def _run_compared(self, path: Path, batch: list[RecordedFrame], expected: Expected) -> None:
         for frame in batch:
@@ -56,18 +67,23 @@ class Replay:
             status = self.decoder.apply(frame.data, frame.recv_ns)
             self.decode_s += time.perf_counter() - started
             self.frames += 1
-            if status is ApplyStatus.MALFORMED:
-                self._note_damage(path, [(frame, status)])
+            self._check(path, frame, status)
             expected.compare_frame(frame.line, self.decoder.books)
 
-    def _note_damage(
-        self, path: Path, outcomes: Iterable[tuple[RecordedFrame, ApplyStatus]]
-    ) -> None:
-        for frame, status in outcomes:
-            if status is ApplyStatus.MALFORMED:
-                self.damaged_count += 1
-                if len(self.damaged) < DAMAGED_SHOWN_MAX:
-                    self.damaged.append(f"{path}:{frame.line}: malformed frame")
+    def _check(self, path: Path, frame: RecordedFrame, status: ApplyStatus) -> None:
+        if status is ApplyStatus.MALFORMED:
+            self._note_damage(f"{path}:{frame.line}: malformed frame")
+
+    def _note_damage(self, text: str) -> None:
+        self.damaged_count += 1
+        if len(self.damaged) < DAMAGED_SHOWN_MAX:
+            self.damaged.append(text)
+
+    def _show_progress(self, path: Path) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._progress_due_s:
+            self._progress_due_s = now_s + PROGRESS_S
+            print(f"fastbook: {self.frames:,} frames, in {path}", file=sys.stderr)
 
     def summary(self) -> dict[str, object]:
         counters = self.decoder.counters
@@ -77,7 +93,8 @@ class Replay:
             "status": {s.name: counters[s.name.lower()] for s in ApplyStatus},
             "gaps": counters["gaps"],
             "books": {topic: describe(book) for topic, book in self.decoder.books.items()},
-            "damaged": self.damaged,
+            "damaged": self.damaged_count,
+            "damaged_at": self.damaged,
             "counters": counters,
         }
 
@@ -96,11 +113,10 @@ def describe(book: Book) -> dict[str, object]:
 
 def replay(files: list[Path], verify: Path | None, skip_damaged: bool, as_json: bool) -> int:
     """Replay `files` in the order given through one decoder. Returns the exit code."""
-    expectations = [load_expected(verify, path) if verify else None for path in files]
-    run = Replay()
-    for path, expected in zip(files, expectations, strict=True):
-        run.run(path, expected)
-    checked = [expected for expected in expectations if expected is not None]
+    checked = load_expectations(files, verify)
+    run = Replay(skip_damaged)
+    for number, path in enumerate(files):
+        run.run(path, checked[number] if checked else None)
     summary = run.summary()
     if checked:
         summary["verified"] = {
@@ -112,11 +128,27 @@ def replay(files: list[Path], verify: Path | None, skip_damaged: bool, as_json: 
         print_json(summary, indent=True)
     else:
         print_summary(summary)
-    for line in run.damaged:
-        print(f"fastbook: {line}", file=sys.stderr)
+    complain_of_damage(run)
     if any(e.differing for e in checked):
         return 4
     return 1 if run.damaged_count and not skip_damaged else 0
+
+
+def load_expectations(files: list[Path], verify: Path | None) -> list[Expected]:
+    """One for each file, or none at all."""
+    if verify is None:
+        return []
+    if len(files) > 1 and not verify.is_dir():
+        raise ConfigError(f"--verify-against: {len(files)} recordings need a folder, not {verify}")
+    return [load_expected(verify, path) for path in files]
+
+
+def complain_of_damage(run: Replay) -> None:
+    for line in run.damaged:
+        print(f"fastbook: {line}", file=sys.stderr)
+    more = run.damaged_count - len(run.damaged)
+    if more:
+        print(f"fastbook: and {more} more", file=sys.stderr)
 
 
 def print_summary(summary: dict[str, object]) -> None:
@@ -134,6 +166,6 @@ def print_summary(summary: dict[str, object]) -> None:
         )
     verified = summary.get("verified")
     if isinstance(verified, dict):
-        print(f"compared {verified['compared']:,}, differing {verified['differing']:,}")
+        print(f"  compared {verified['compared']:,}, differing {verified['differing']:,}")
         if verified["first_difference"]:
-            print(f"first difference: {verified['first_difference']}")
+            print(f"  first difference: {verified['first_difference']}")

@@ -11,24 +11,25 @@ from collections.abc import Mapping
 
 from fastbook.errors import ConfigError, CredentialsError
 
-from .app import App, Json, RunOptions
+from .app import App, Json, OnStatus, RunOptions
 from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import print_json, to_json
 from .secret import Secret
-from .summary import print_summary
+from .summary import ProgressLines, print_summary
 
+LINEAR = "linear"
 SIMULATOR_SYMBOLS = 50
 SIMULATOR_SEED = 7
 
 
 def run(args: argparse.Namespace) -> int:
     """Load, check, run. Raises ConfigError and CredentialsError before anything is opened."""
-    set_up_logging(args.log_level)
     config = load(args.config)
     check_switches(config, live=args.live)
+    set_up_logging(args.log_level)
     return run_until_stopped(
         lambda stop: run_config(
             config, stop, seconds=args.seconds, as_json=args.json, environ=os.environ
@@ -47,6 +48,10 @@ def check_switches(config: Config, *, live: bool) -> None:
         raise ConfigError(f'--live, but execution.mode is "{mode}": both have to say it')
     if mode == "live":
         raise ConfigError("live trading is not part of this version; paper is")
+    if config.venue.category != LINEAR:
+        raise ConfigError(
+            f'venue.category is "{config.venue.category}": this version trades "{LINEAR}" only'
+        )
 
 
 async def run_config(
@@ -59,14 +64,12 @@ async def run_config(
 ) -> int:
     async with contextlib.AsyncExitStack() as stack:
         endpoints, credentials = await find_exchange(config, environ, stack)
-        screen = None
-        if not as_json and sys.stdout.isatty():
-            screen = await stack.enter_async_context(screen_process())
+        screen = await open_screen(stack, as_json=as_json)
         options = RunOptions(
             title=f"{config.venue.environment}, {len(config.market_data.symbols)} symbols, paper",
             seconds=seconds,
             flatten=False,
-            on_status=None if screen is None else lambda status: offer(screen, status),
+            on_status=on_status(screen),
         )
         app = App(config, endpoints, credentials, options)
         with logs_to(app.note if screen is not None else None):
@@ -99,9 +102,7 @@ async def find_exchange(
                 " venue.api_secret_file; the first line of `fastbook simulate` has both"
             )
         return endpoints, credentials
-    exchange = await stack.enter_async_context(
-        exchange_process(SIMULATOR_SYMBOLS, SIMULATOR_SEED, None)
-    )
+    exchange = await stack.enter_async_context(exchange_process(SIMULATOR_SYMBOLS, SIMULATOR_SEED))
     where = await exchange.first_line()
     account = where["accounts"][0]
     return endpoints_of(where), Credentials(
@@ -117,6 +118,20 @@ def endpoints_of(where: Json) -> Endpoints:
         ws_private=where["ws_private"],
         ws_trade=where["ws_trade"],
     )
+
+
+async def open_screen(stack: contextlib.AsyncExitStack, *, as_json: bool) -> Child | None:
+    """The live screen, where there is a terminal to draw it on."""
+    if as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return None
+    return await stack.enter_async_context(screen_process())
+
+
+def on_status(screen: Child | None) -> OnStatus:
+    """Where the status goes: to the screen, or a line of it now and then to stderr."""
+    if screen is None:
+        return ProgressLines()
+    return lambda status: offer(screen, status)
 
 
 def offer(screen: Child, status: Json) -> None:

@@ -6,8 +6,6 @@ import argparse
 import asyncio
 import sys
 
-from fastbook.errors import FastbookError
-
 from .logs import set_up_logging
 from .loop import run_until_stopped
 from .output import print_json
@@ -20,6 +18,7 @@ def simulate(args: argparse.Namespace) -> int:
     set_up_logging(args.log_level)
     options = SimulatorOptions(
         host=args.host,
+        category=args.category,
         rest_port=args.port,
         ws_port=args.port + 1 if args.port else 0,
         symbols=args.symbols,
@@ -33,12 +32,7 @@ async def serve(options: SimulatorOptions, stop: asyncio.Event, *, until_eof: bo
     if until_eof:
         await stop_at_end_of_input(stop)
     simulator = Simulator(options)
-    try:
-        endpoints = await simulator.start()
-    except OSError as e:
-        raise FastbookError(
-            f"cannot listen on {options.host} port {options.rest_port}: {e.strerror or e}"
-        ) from None
+    endpoints = await simulator.start()
     try:
         print_json(endpoints.as_json())
         if not until_eof:

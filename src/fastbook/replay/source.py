@@ -10,7 +10,7 @@ Formats, told apart line by line:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -28,16 +28,29 @@ class RecordedFrame:
     data: bytes
 
 
-def read_frames(lines: Iterable[bytes], name: str) -> Iterator[RecordedFrame]:
-    """Yield every received frame. DataFileError names the file and line that cannot be read."""
+OnDamage = Callable[[DataFileError], None]
+
+
+def read_frames(
+    lines: Iterable[bytes], name: str, on_damage: OnDamage | None = None
+) -> Iterator[RecordedFrame]:
+    """Yield every received frame.
+
+    A line that cannot be read raises a DataFileError that names file and line; with `on_damage`
+    the error goes there instead, and the line is left out.
+    """
     for number, raw in enumerate(lines, 1):
         line = raw.strip()
         if not line:
             continue
         try:
             frame = _read_line(line)
-        except ValueError as e:
-            raise DataFileError(name, f"not a recorded frame ({e})", line=number) from None
+        except (ValueError, OverflowError) as e:
+            error = DataFileError(name, f"not a recorded frame ({e})", line=number)
+            if on_damage is None:
+                raise error from None
+            on_damage(error)
+            continue
         if frame is not None:
             yield RecordedFrame(number, *frame)
 

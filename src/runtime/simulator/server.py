@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections import Counter
@@ -117,6 +118,7 @@ class Simulator:
     async def start(self) -> Endpoints:
         """Bind, and begin to trade. TransportError when a port cannot be had."""
         options = self.options
+        port = options.ws_port
         try:
             self._ws_server = await ws_create_server(
                 self._accept,
@@ -126,10 +128,12 @@ class Simulator:
                 max_frame_size=REQUEST_BYTES_MAX,
                 logger_name="simulator",
             )
+            port = options.rest_port
             rest_port = await self._start_http()
         except OSError as e:
             await self.stop()
-            raise TransportError(f"cannot listen on {options.host}: {e}") from e
+            why = os.strerror(e.errno) if e.errno else str(e)
+            raise TransportError(f"cannot listen on {options.host}:{port}: {why}") from e
         ws_port = self._ws_server.sockets[0].getsockname()[1]
         self._endpoints = self._make_endpoints(rest_port, ws_port)
         self._clockwork = asyncio.create_task(self._run(), name="simulator-clockwork")
