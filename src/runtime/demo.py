@@ -147,7 +147,7 @@ async def make_app(
     )
 
 
-def make_config(where: Json, symbols: list[str], rate: int) -> Config:
+def make_config(where: Json, symbols: list[str], rate: int = 20_000) -> Config:
     # At a low rate a quiet book is no stale book.
     stale_after_s = max(STALE_AFTER_S, QUIET_MESSAGES * len(symbols) / rate)
     text = DEMO_CONFIG.format(

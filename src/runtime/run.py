@@ -122,7 +122,7 @@ def endpoints_of(where: Json) -> Endpoints:
 
 async def open_screen(stack: contextlib.AsyncExitStack, *, as_json: bool) -> Child | None:
     """The live screen, where there is a terminal to draw it on."""
-    if as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+    if as_json or not sys.stdout.isatty():
         return None
     return await stack.enter_async_context(screen_process())
 

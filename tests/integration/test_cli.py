@@ -107,7 +107,6 @@ def config(tmp_path: Path) -> Path:
         (RISK, "market_data.symbols"),
         (CONFIG.replace(RISK, ""), "no [risk] section: without limits there is no trading"),
         (CONFIG + "[execution]\nmode = 'live'\n", "give --live as well"),
-        ("[venue]\nenvironment = 'mainnet'\n" + CONFIG, 'venue.environment is "mainnet"'),
         ("[venue]\ncategory = 'spot'\n" + CONFIG, 'venue.category is "spot"'),
     ],
 )
@@ -153,7 +152,8 @@ def test_missing_configuration_and_directory(tmp_path: Path) -> None:
 def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = one_sentence(fastbook("simulate", "--port", str(port), "--symbols", "1"), 1)
+        # The public stream's port is the one after; it is bound first.
+        said = one_sentence(fastbook("simulate", "--port", str(port - 1), "--symbols", "1"), 1)
     assert said == f"cannot listen on 127.0.0.1:{port}: Address already in use"
 
 
