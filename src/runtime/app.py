@@ -217,7 +217,7 @@ class App:
             self.category,
             self._on_events,
             self._stamps,
-            on_fatal=self._on_fatal,
+            on_fatal=self.fail,
             requests_in_flight_max=execution.requests_in_flight_max,
             cancels_in_flight_max=execution.cancels_in_flight_max,
             queue_max=execution.queue_max,
@@ -346,9 +346,10 @@ class App:
         """No long-lived task may end by itself: the run ends with it, and says why."""
         if not task.cancelled() and not self._ending:
             error = task.exception()
-            self._on_fatal(error or FastbookError(f"the {task.get_name()} ended by itself"))
+            self.fail(error or FastbookError(f"the {task.get_name()} ended by itself"))
 
-    def _on_fatal(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End the run as soon as can be; `run` raises the first error it was given."""
         if self.fatal is None:
             self.fatal = error
         self._failed.set()

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,6 +81,20 @@ class Child:
             raise TransportError(f"{self.name} did not start") from None  # it has said why
         assert isinstance(value, dict)
         return value
+
+    @contextlib.contextmanager
+    def needed(self, fail: Callable[[BaseException], None]) -> Iterator[None]:
+        """While the block runs, `fail` is told if the child ends by itself."""
+
+        async def watch() -> None:
+            await self.process.wait()
+            fail(TransportError(f"{self.name} ended by itself"))
+
+        task = asyncio.get_running_loop().create_task(watch(), name=f"watching {self.name}")
+        try:
+            yield
+        finally:
+            task.cancel()
 
     async def end_of_input(self) -> None:
         """Close its standard input and wait until it has ended by itself."""

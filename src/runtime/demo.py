@@ -93,18 +93,21 @@ def check_options(options: DemoOptions) -> None:
 
 
 async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
-    print("fastbook: starting the bundled exchange", file=sys.stderr)
-    exchange = exchange_process(options.symbols, options.seed, options.rate)
-    async with exchange, contextlib.AsyncExitStack() as stack:
-        where = await exchange.first_line()
-        control = await stack.enter_async_context(ExchangeControl(where["rest"]))
-        screen = await open_screen(stack, as_json=options.as_json)
+    async with contextlib.AsyncExitStack() as stack:
         recorder = None
         if options.record is not None:
             recorder = stack.enter_context(FrameRecorder(options.record, "public"))
+        print("fastbook: starting the bundled exchange", file=sys.stderr)
+        exchange = await stack.enter_async_context(
+            exchange_process(options.symbols, options.seed, options.rate)
+        )
+        where = await exchange.first_line()
+        control = await stack.enter_async_context(ExchangeControl(where["rest"]))
+        screen = await open_screen(stack, as_json=options.as_json)
         app = await make_app(options, where, control, screen, recorder)
         chaos = Chaos(control, options.seconds, app.note) if options.chaos else None
-        with running(chaos), logs_to(app.note if screen is not None else None):
+        notes = app.note if screen is not None else None
+        with exchange.needed(app.fail), running(chaos), logs_to(notes):
             summary = await app.run(stop)
         if screen is not None:
             await screen.end_of_input()
@@ -182,5 +185,8 @@ def find_problems(summary: Json) -> list[str]:
     audit = summary.get("audit")
     if audit is not None and not audit["agrees"]:
         problems += [f"the exchange's account differs: {text}" for text in audit["differences"]]
-    problems += [text for text in summary.get("chaos", {}).get("missed", [])]
+    recorded = summary.get("recorded")
+    if recorded and recorded["lost"]:
+        problems.append(f"{recorded['lost']} frames could not be recorded: {recorded['failure']}")
+    problems += summary.get("chaos", {}).get("missed", [])
     return problems

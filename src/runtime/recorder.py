@@ -20,8 +20,9 @@ class FrameRecorder:
             folder.mkdir(parents=True, exist_ok=True)
             self.path = folder / f"{name}.frames"
             self._file: BinaryIO = self.path.open("xb", buffering=FLUSH_BYTES)
-        except FileExistsError:
-            raise ConfigError(f"{folder / name}.frames is there already") from None
+        except FileExistsError as e:
+            there = "is there already" if folder.is_dir() else "is a file, not a folder"
+            raise ConfigError(f"{e.filename} {there}") from None
         except OSError as e:
             raise ConfigError(f"cannot record into {folder}: {e.strerror}") from None
         self.frames = 0

@@ -63,7 +63,8 @@ async def run_config(
     environ: Mapping[str, str],
 ) -> int:
     async with contextlib.AsyncExitStack() as stack:
-        endpoints, credentials = await find_exchange(config, environ, stack)
+        exchange = await open_exchange(config, stack)
+        endpoints, credentials = await find_exchange(config, environ, exchange)
         screen = await open_screen(stack, as_json=as_json)
         options = RunOptions(
             title=f"{config.venue.environment}, {len(config.market_data.symbols)} symbols, paper",
@@ -72,7 +73,8 @@ async def run_config(
             on_status=on_status(screen),
         )
         app = App(config, endpoints, credentials, options)
-        with logs_to(app.note if screen is not None else None):
+        watch = contextlib.nullcontext() if exchange is None else exchange.needed(app.fail)
+        with watch, logs_to(app.note if screen is not None else None):
             summary = await app.run(stop)
         if screen is not None:
             await screen.end_of_input()
@@ -83,10 +85,17 @@ async def run_config(
     return 0
 
 
+async def open_exchange(config: Config, stack: contextlib.AsyncExitStack) -> Child | None:
+    """A bundled exchange of our own, where the configuration names none."""
+    if config.venue.endpoints is not None:
+        return None
+    return await stack.enter_async_context(exchange_process(SIMULATOR_SYMBOLS, SIMULATOR_SEED))
+
+
 async def find_exchange(
-    config: Config, environ: Mapping[str, str], stack: contextlib.AsyncExitStack
+    config: Config, environ: Mapping[str, str], exchange: Child | None
 ) -> tuple[Endpoints, Credentials | None]:
-    """The exchange of the configuration, or a bundled one of our own, and an account on it.
+    """Where to connect, and an account there: of the configuration, or of our own exchange.
 
     Paper on a real venue means its market data and no account at all: its keys are not even
     looked at.
@@ -102,7 +111,7 @@ async def find_exchange(
                 " venue.api_secret_file; the first line of `fastbook simulate` has both"
             )
         return endpoints, credentials
-    exchange = await stack.enter_async_context(exchange_process(SIMULATOR_SYMBOLS, SIMULATOR_SEED))
+    assert exchange is not None  # open_exchange saw the same configuration
     where = await exchange.first_line()
     account = where["accounts"][0]
     return endpoints_of(where), Credentials(

@@ -50,6 +50,9 @@ def summary_lines(summary: Json) -> list[tuple[str, str]]:
     if audit is not None:
         agrees = "balance, P&L, fees and fills equal the exchange's own, to the last digit"
         lines.append(("account", agrees if audit["agrees"] else "DIFFERS from the exchange's own"))
+    recorded = s.get("recorded")
+    if recorded:
+        lines.append(("recorded", f"{recorded['frames']:,} frames in {recorded['file']}"))
     chaos = s.get("chaos", {})
     for fault in chaos.get("injected", []):
         lines.append(("chaos", f"{fault['at_s']:4.1f} s  {fault['what']}"))

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, Queue
@@ -89,11 +88,16 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:  # Any: 
 class Running:
     """A command that runs until it is told to end; killed when the block is left."""
 
-    def __init__(self, *args: str | Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *args: str | Path,
+        env: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, args)],
             env=environment(env),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -186,7 +190,3 @@ def wait_gone(pid: int, deadline_s: float = 10.0) -> bool:
 
 def stop_signals() -> list[Any]:  # Any: pytest's parameter sets
     return [pytest.param(s, id=s.name) for s in (signal.SIGINT, signal.SIGTERM)]
-
-
-def now_s() -> float:
-    return time.monotonic()
