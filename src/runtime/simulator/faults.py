@@ -7,6 +7,7 @@ shell wildcards (``orderbook.50.*``) and mean topics that somebody has subscribe
 |---|---|---|
 | drop | topic, n = 1 | the next n deltas are made and lost: a gap |
 | gap | topic | drop with n = 1 |
+| garble | topic, n = 1, how | the next n deltas are spoilt: `how` is one of `topics.GARBLED` |
 | duplicate | topic, n = 1 | the next n deltas are sent twice |
 | stall | topic, seconds | the topic is silent; a new subscription ends it |
 | restart | topic | a snapshot with u = 1 |
@@ -20,6 +21,7 @@ shell wildcards (``orderbook.50.*``) and mean topics that somebody has subscribe
 | order_error | code, n = 1, message | the next n creates are refused with this code |
 | http_error | status, n = 1 | the next n signed requests fail with this status and HTML |
 | lost_answer | n = 1 | the next n creates are carried out, and the connection breaks |
+| slow_orders | ms, way = "in" or "out" | order requests take this long to arrive, or to be answered |
 | skew | ms | the exchange's clock runs ahead by this much |
 """
 
@@ -38,10 +40,11 @@ from .hub import TopicHub
 from .private import PrivateExchange
 from .public import PublicExchange
 from .rest import RestExchange
-from .topics import BookTopic
+from .topics import GARBLED, BookTopic
 
 SECONDS_MAX = 3600.0
 COUNT_MAX = 10_000
+SLOW_MS_MAX = 60_000
 
 
 class Skew:
@@ -90,6 +93,15 @@ class Faults:
         topics = self._topics(topic)
         for book in topics:
             book.double += n
+        return len(topics)
+
+    def garble(self, topic: str, n: int = 1, how: str = "truncated") -> int:
+        if how not in GARBLED:
+            raise ConfigError(f"how must be one of {', '.join(GARBLED)}, was {how!r}")
+        topics = self._topics(topic)
+        for book in topics:
+            book.garble += n
+            book.garble_how = how
         return len(topics)
 
     def stall(self, topic: str, seconds: float) -> int:
@@ -157,6 +169,14 @@ class Faults:
         self._rest.faults.lost_answers += n
         return n
 
+    def slow_orders(self, ms: int, way: str = "out") -> int:
+        if way not in ("in", "out"):
+            raise ConfigError(f'way must be "in" or "out", was {way!r}')
+        if not 0 <= ms <= SLOW_MS_MAX:
+            raise ConfigError(f"ms must be 0 to {SLOW_MS_MAX}, was {ms}")
+        setattr(self._rest.faults, f"slow_{way}_s", ms / 1000)
+        return 1
+
     def skew(self, ms: int) -> int:
         self._skew.ms = ms
         return 1
@@ -206,6 +226,7 @@ def _is_flag(value: object) -> bool:
 _FIELDS: dict[str, dict[str, Callable[[object], bool]]] = {
     "drop": {"topic": _is_text, "n": _is_count},
     "gap": {"topic": _is_text},
+    "garble": {"topic": _is_text, "n": _is_count, "how": _is_text},
     "duplicate": {"topic": _is_text, "n": _is_count},
     "stall": {"topic": _is_text, "seconds": _is_seconds},
     "restart": {"topic": _is_text},
@@ -219,11 +240,13 @@ _FIELDS: dict[str, dict[str, Callable[[object], bool]]] = {
     "order_error": {"code": _is_int, "n": _is_count, "message": _is_text},
     "http_error": {"status": _is_int, "n": _is_count},
     "lost_answer": {"n": _is_count},
+    "slow_orders": {"ms": _is_int, "way": _is_text},
     "skew": {"ms": _is_int},
 }
 _REQUIRED = {
     "drop": {"topic"},
     "gap": {"topic"},
+    "garble": {"topic"},
     "duplicate": {"topic"},
     "stall": {"topic", "seconds"},
     "restart": {"topic"},
@@ -231,6 +254,7 @@ _REQUIRED = {
     "reject": {"topic"},
     "order_error": {"code"},
     "http_error": {"status"},
+    "slow_orders": {"ms"},
     "skew": {"ms"},
 }
 

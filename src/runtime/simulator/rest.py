@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,9 @@ class RestFaults:
         self.order_errors: deque[tuple[int, str]] = deque(maxlen=FAULTS_MAX)
         self.http_errors: deque[int] = deque(maxlen=FAULTS_MAX)
         self.lost_answers = 0  # creates that are carried out and then not answered
+        # How long order requests are held up: on their way in, or their answers on the way out.
+        self.slow_in_s = 0.0
+        self.slow_out_s = 0.0
 
 
 class RestExchange:
@@ -179,6 +183,8 @@ class RestExchange:
     def _order(self, path: str, write: Writer) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.Response:
             payload = await request.read()
+            if self.faults.slow_in_s:
+                await asyncio.sleep(self.faults.slow_in_s)
             try:
                 params = orjson.loads(payload)
             except orjson.JSONDecodeError:
@@ -198,6 +204,8 @@ class RestExchange:
                 return self._envelope(e.code, e.message, {}, allowance=allowance)
             finally:
                 self._after_orders()
+            if self.faults.slow_out_s:
+                await asyncio.sleep(self.faults.slow_out_s)
             if self.faults.lost_answers and path == "/v5/order/create":
                 self.faults.lost_answers -= 1
                 if request.transport is not None:

@@ -6,7 +6,7 @@ published, so that everybody's sequence goes on from the same number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import orjson
@@ -19,6 +19,7 @@ from .market import Json, SimulatedMarket, Trade
 CADENCE_S = {1: 0.010, 50: 0.020, 200: 0.100, 1000: 0.200}
 LEVEL1_REPEAT_S = 3.0
 TRADES_PER_MESSAGE = 1024
+OVERSIZED_BYTES = 2 << 20
 _MATCH_LAG_MS = 1  # `cts` before `ts`
 
 
@@ -68,6 +69,16 @@ class Topic:
         self.frames += 1
 
 
+GARBLED: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda payload: payload[: len(payload) // 2],
+    "garbage": lambda payload: b"\xff\x00" + payload[::-1],
+    "level": lambda payload: payload.replace(b'[["', b'[["1e', 1),
+    "sequence": lambda payload: payload.replace(b'"u":', b'"u":-', 1),
+    "oversized": lambda payload: payload + b" " * OVERSIZED_BYTES,
+}
+"""What a spoilt delta looks like on the wire, by the name of the fault's field `how`."""
+
+
 class BookTopic(Topic):
     """`orderbook.{depth}.{symbol}`; faults of `faults.py` act here."""
 
@@ -86,10 +97,12 @@ class BookTopic(Topic):
             instrument.qty_scale,
         )
         self.last_sent_s = 0.0
-        # Faults: how many of the next deltas to lose or double, until when to say nothing,
+        # Faults: how many of the next deltas to lose, double or spoil, until when to say nothing,
         # which side to show empty until then.
         self.lose = 0
         self.double = 0
+        self.garble = 0
+        self.garble_how = ""
         self.stalled_until_s = 0.0
         self.hidden_side = ""
 
@@ -117,6 +130,10 @@ class BookTopic(Topic):
         self.last_sent_s = now_s
         if self.lose > 0:
             self.lose -= 1
+            return True
+        if self.garble > 0:
+            self.garble -= 1
+            self.send(GARBLED[self.garble_how](payload))
             return True
         self.send(payload)
         if self.double > 0:
