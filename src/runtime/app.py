@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
@@ -17,7 +20,7 @@ from fastbook.bybit.instruments import parse_instruments
 from fastbook.bybit.private import PrivateDecoder
 from fastbook.bybit.trades import parse_trades
 from fastbook.engine import PRIVATE_LINK, Engine
-from fastbook.errors import ConfigError, FastbookError, WireError
+from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireError
 from fastbook.execution import Executor, Orders, Portfolio
 from fastbook.journal import Journal
 from fastbook.replay.paper import PaperVenue
@@ -29,6 +32,7 @@ from fastbook.types import (
     Command,
     Control,
     ControlKind,
+    Execution,
     Instrument,
     OrderEvent,
     PlaceOrder,
@@ -55,7 +59,8 @@ TIMER_S = 0.05
 STATUS_S = 0.25
 RECONCILE_RETRY_S = 1.0
 VENUE_CLOCK_S = 180.0
-WIND_DOWN_S_MAX = 5.0
+WIND_DOWN_S_EXTRA = 6.0
+FATAL_WIND_DOWN_S_MAX = 2.0
 SYNC_S_MAX = 2.0
 
 Json = dict[str, Any]
@@ -128,11 +133,13 @@ class App:
         self._rate = Rate()
         self._failed = asyncio.Event()
         self._reconcile_wanted = asyncio.Event()
+        self._clock_wanted = asyncio.Event()
         self.started_ns = 0
         self._ending = False
         self._audit: Json | None = None
         self._cpu_started_s = 0.0
         self.private: PrivateStream | None = None
+        self._private_gaps = 0
         self._paper: PaperGateway | None = None
 
     # --- life ---------------------------------------------------------------------------------
@@ -264,11 +271,13 @@ class App:
 
     async def _trade(self, rest: RestClient, stop: asyncio.Event) -> Json:
         self.started_ns = self.clock.monotonic_ns()
-        self._started_wall_ms = self.clock.now_ns() // 1_000_000
+        self._started_venue_ms = self._agreed_venue_ms = rest.venue_time.now_ms()
         self._cpu_started_s = time.process_time()
+        if self.private is not None:
+            self._on_private_link(False)  # not up yet: nothing is known for sure
         tasks = [
             asyncio.create_task(self.feed.run(), name="public feed"),
-            asyncio.create_task(self._keep_reconciled(), name="reconciliation"),
+            asyncio.create_task(self._keep_reconciled(rest), name="reconciliation"),
             asyncio.create_task(self._keep_time(), name="timer"),
             asyncio.create_task(self._keep_venue_clock(rest), name="venue clock"),
         ]
@@ -282,8 +291,7 @@ class App:
             await self._until_stopped(stop)
             await self._until_synced()
             self._take_figures()
-            if self.fatal is None:
-                await self._wind_down()
+            await self._wind_down()
             if self.options.audit is not None and self.fatal is None:
                 self._audit = await self.options.audit(self)
         finally:
@@ -297,8 +305,20 @@ class App:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._drain_journal()
         if self.fatal is not None:
-            raise self.fatal
+            raise self._presentable(self.fatal)
         return self.summary()
+
+    @staticmethod
+    def _presentable(error: BaseException) -> BaseException:
+        """Whatever is not ours to raise is a mistake of ours: one sentence, and where it is."""
+        if isinstance(error, FastbookError):
+            return error
+        log.debug("internal error", exc_info=error)
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+        said = FastbookError(f"internal error: {type(error).__name__}: {error}{where}")
+        said.__cause__ = error
+        return said
 
     def _take_figures(self) -> None:
         """What the summary says of the market: from before the flattening."""
@@ -324,13 +344,20 @@ class App:
                 wait.cancel()
 
     async def _wind_down(self) -> None:
-        """Take no new risk, cancel what rests, close what is open if asked to; bounded."""
+        """Take no new risk, cancel what rests, close what is open if asked to; bounded.
+
+        After a fatal error as well: whatever it was, orders must not be left behind. Then what
+        cannot be done at once is not waited for.
+        """
+        failed = self.fatal
+        flatten = self.options.flatten and failed is None
         self._command(ControlKind.PAUSE)
-        self._command(ControlKind.FLATTEN if self.options.flatten else ControlKind.CANCEL_ALL)
-        deadline_ns = self.clock.monotonic_ns() + int(WIND_DOWN_S_MAX * 1e9)
-        while self.clock.monotonic_ns() < deadline_ns:
+        self._command(ControlKind.FLATTEN if flatten else ControlKind.CANCEL_ALL)
+        wait_s = FATAL_WIND_DOWN_S_MAX if failed else self._wind_down_s_max
+        deadline_ns = self.clock.monotonic_ns() + int(wait_s * 1e9)
+        while self.clock.monotonic_ns() < deadline_ns and self.fatal is failed:
             await asyncio.sleep(TIMER_S)
-            left = len(self.portfolio.open_instruments) if self.options.flatten else 0
+            left = len(self.portfolio.open_instruments) if flatten else 0
             if not left and not self.orders.working_count:
                 return
         log.warning(
@@ -339,13 +366,18 @@ class App:
             len(self.portfolio.open_instruments),
         )
 
+    @property
+    def _wind_down_s_max(self) -> float:
+        """Long enough for an unknown create to be proved absent (see `Orders.apply`)."""
+        return self.config.venue.recv_window_ms / 1000 + WIND_DOWN_S_EXTRA
+
     def _command(self, kind: ControlKind) -> None:
         self._send(self.engine.on_control(Control(kind, "end of run"), self._now()))
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """No long-lived task may end by itself: the run ends with it, and says why."""
-        if not task.cancelled() and not self._ending:
-            error = task.exception()
+        if not self._ending:
+            error = None if task.cancelled() else task.exception()
             self.fail(error or FastbookError(f"the {task.get_name()} ended by itself"))
 
     def fail(self, error: BaseException) -> None:
@@ -380,9 +412,12 @@ class App:
             self._send(self.engine.on_event(event, recv_ns))
 
     def _on_private_link(self, up: bool) -> None:
+        self._private_gaps += not up
         self._send(self.engine.on_link(PRIVATE_LINK, up, self._now()))
         if up:
             self._reconcile_wanted.set()
+        elif self._private_gaps > 1:  # the first is the start: measured just now
+            self._clock_wanted.set()
 
     def _on_public_link(self, name: str, up: bool, recv_ns: int) -> None:
         self._send(self.engine.on_link(name, up, recv_ns))
@@ -401,30 +436,46 @@ class App:
 
     # --- tasks --------------------------------------------------------------------------------
 
-    async def _keep_reconciled(self) -> None:
+    async def _keep_reconciled(self, rest: RestClient) -> None:
         """After start, after each private gap, and when ledger and venue differ."""
         while True:
             await self._reconcile_wanted.wait()
             self._reconcile_wanted.clear()
+            gaps, asked_ms = self._private_gaps, rest.venue_time.now_ms()
             try:
-                events = await self.gateway.reconcile(self._since_ms())
+                events = await self.gateway.reconcile(self._agreed_venue_ms)
+            except CredentialsError:
+                raise  # no key, no account: trying again cannot help
             except FastbookError as e:
                 log.warning("reconciliation: %s", e)
                 await asyncio.sleep(RECONCILE_RETRY_S)
                 self._reconcile_wanted.set()
                 continue
             now_ns = self._now()
-            self._on_events(events, now_ns)
+            self._on_events([e for e in events if not self._is_old(e)], now_ns)
+            if gaps != self._private_gaps:
+                self._reconcile_wanted.set()  # asked before the link was lost: asked too early
+                continue
             self._send(self.engine.reconciled(now_ns, positions_complete=True))
+            if not self.engine.needs_reconcile:
+                self._agreed_venue_ms = asked_ms
 
-    def _since_ms(self) -> int:
-        """Fills of this run only: what the account did before is in its positions and wallet."""
-        return self._started_wall_ms
+    def _is_old(self, event: OrderEvent) -> bool:
+        """A fill of before this run: it is in the venue's positions and wallet already."""
+        if not isinstance(event, Execution) or event.ts_ms >= self._started_venue_ms:
+            return False
+        return self.orders.find(event.client_id, event.order_id) is None
 
     async def _keep_venue_clock(self, rest: RestClient) -> None:
-        """Clocks drift; a stamp one second ahead is refused whatever the window."""
+        """Clocks drift; a stamp one second ahead is refused whatever the window.
+
+        Also measured when the private link is lost: a jump of the clock looks like a bad key.
+        """
         while True:
-            await asyncio.sleep(VENUE_CLOCK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(VENUE_CLOCK_S):
+                    await self._clock_wanted.wait()
+            self._clock_wanted.clear()
             try:
                 await rest.sync_time()
             except FastbookError as e:

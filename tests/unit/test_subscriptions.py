@@ -227,6 +227,40 @@ def test_too_many_resyncs_in_a_minute_end_the_connection() -> None:
     assert not subject.exhausted
 
 
+def test_a_topic_ends_its_connection_once_and_is_then_left_alone() -> None:
+    subject = live(BTC, ETH)
+    reconnects, asked_s = 0, []
+    for tenth in range(10, 3000):
+        now_s = tenth / 10
+        if state(subject, BTC) is TopicState.LIVE:
+            subject.resync(BTC, now_s)  # spoilt again, whatever we do
+        if subject.exhausted:
+            reconnects += 1
+            subject.restart()
+        for request in subject.poll(now_s):
+            asked_s += [now_s] * (request.op == "subscribe" and BTC in request.topics)
+            for topic in request.topics:
+                subject.on_data(topic)
+
+    assert reconnects == 1
+    assert subject.counters.quarantines > 0
+    assert len(asked_s) < 25  # of 300, one a second, without the quarantine
+    assert state(subject, ETH) is TopicState.LIVE
+
+
+def test_a_topic_without_a_snapshot_ends_its_connection_once() -> None:
+    subject = table(BTC)
+    reconnects = 0
+    for now_s in range(300):
+        subject.poll(float(now_s))
+        if subject.exhausted:
+            reconnects += 1
+            subject.restart()
+
+    assert reconnects == 1
+    assert subject.counters.quarantines > 0
+
+
 def test_resyncs_spread_over_time_do_not() -> None:
     subject = live(BTC)
     for minute in range(1, 20):

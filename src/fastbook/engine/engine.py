@@ -335,6 +335,9 @@ class Engine:
             self._private_down = not up
             if not up:
                 self._reconcile("the private link is down", recv_ns)
+            else:
+                # What became of them meanwhile was told to nobody.
+                self.executor.ask_all(recv_ns)
         return []
 
     def on_timer(self, recv_ns: int) -> list[Command]:
@@ -345,7 +348,8 @@ class Engine:
         self._watch_account(recv_ns)
         if self._flattening:
             commands += self._desk.flatten(self.state, recv_ns)
-            self._flattening = bool(self.portfolio.open_instruments)
+            # An entry that is still under way may yet become a position.
+            self._flattening = bool(self.portfolio.open_instruments or self.orders.working_count)
         for strategy in self.strategies.values():
             if strategy.name in self.disabled or type(strategy).on_timer is Strategy.on_timer:
                 continue

@@ -101,6 +101,15 @@ class Executor:
             for command in self.cancel(order, now_ns)
         ]
 
+    def ask_all(self, now_ns: int) -> None:
+        """Have the venue asked about every order whose story is not over, from the next timer on.
+
+        Young ones excepted: an answer may be on its way, and the timeouts look after them.
+        """
+        for order in self.orders.all_working():
+            if order.state is not OrderState.SENT:
+                order.query_due_ns = now_ns
+
     def on_timer(self, now_ns: int) -> list[Command]:
         """Everything that has fallen due: unknown outcomes, queries, old orders, cancels again.
 

@@ -314,11 +314,7 @@ class Portfolio:
     def on_position(self, snapshot: PositionSnapshot) -> None:
         """The venue's view; older than what is known is ignored."""
         p = self._positions[snapshot.instrument]
-        known = p.venue
-        if known is not None and (snapshot.seq, snapshot.updated_ms) < (
-            known.seq,
-            known.updated_ms,
-        ):
+        if p.venue is not None and _older(snapshot, p.venue):
             return
         p.venue = snapshot
         self._agree(p)
@@ -446,6 +442,13 @@ class Portfolio:
         else:
             self._open.discard(p.instrument.index)
         return said
+
+
+def _older(one: PositionSnapshot, other: PositionSnapshot) -> bool:
+    """By sequence number; by time where one of the two has none (a position never told of)."""
+    if one.seq < 0 or other.seq < 0:
+        return one.updated_ms < other.updated_ms
+    return (one.seq, one.updated_ms) < (other.seq, other.updated_ms)
 
 
 def _since(differs: bool, since_ns: int | None, now_ns: int) -> int | None:

@@ -174,19 +174,18 @@ class RestGateway:
         for settle in self._settles if self._category is not Category.SPOT else [""]:
             page = await self._rest.open_orders(self._category, settle=settle)
             events += decoder.orders(page.rows)
-        events += self._with_flat(
-            decoder.positions(await self._rest.positions(self._category, self._settles))
-        )
+        asked_ms = self._rest.venue_time.now_ms()
+        positions = await self._rest.positions(self._category, self._settles)
+        events += self._with_flat(decoder.positions(positions), asked_ms)
         events += decoder.wallet(await self._rest.wallet())
         if decoder.bad_rows:
             raise WireError(f"{decoder.bad_rows} rows cannot be read: {decoder.last_problem}")
         return events
 
-    def _with_flat(self, events: list[OrderEvent]) -> list[OrderEvent]:
+    def _with_flat(self, events: list[OrderEvent], asked_ms: int) -> list[OrderEvent]:
         if self._category is Category.SPOT:
             return events
         held = {e.instrument for e in events if isinstance(e, PositionSnapshot)}
-        now_ms = self._rest.venue_time.now_ms()
         return events + [
             PositionSnapshot(
                 instrument=i.index,
@@ -194,7 +193,7 @@ class RestGateway:
                 entry_px=Decimal(0),
                 realized_pnl=Decimal(0),
                 seq=-1,  # as the venue says of a symbol without a story
-                updated_ms=now_ms,
+                updated_ms=asked_ms,
             )
             for i in self._instruments
             if i.index not in held

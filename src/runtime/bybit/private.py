@@ -84,7 +84,8 @@ class PrivateStream:
     async def run(self) -> None:
         """Returns after `stop`; until then network faults only lead to the next attempt.
 
-        Raises `CredentialsError` when the venue refuses the key: trying again cannot help.
+        Raises `CredentialsError` when the venue refuses the key: trying again cannot help. (A key
+        that it has taken before is tried again a few times: a clock may have jumped.)
         Raises `VenueError` when it refuses the subscription again and again, and whatever a
         callback raises.
         """
@@ -103,7 +104,9 @@ class PrivateStream:
                 return
             refusals = refusals + 1 if connection.refused else 0
             if refusals >= self._config.refusals_max:
-                raise VenueError(0, connection.reason, request="private stream")
+                raise connection.refusal or VenueError(
+                    0, connection.reason, request="private stream"
+                )
             delay_s = backoff.failed(was_stable=self._was_stable(connection))
             log.warning("ended (%s), again in %.1f s", connection.reason, delay_s)
             await self._pause(delay_s)

@@ -80,7 +80,8 @@ class PrivateConnection(WSListener):
         self.error: Exception | None = None
         """Not the network's fault: refused credentials, or what a callback raised."""
         self.refused = False
-        """The venue refused our subscription."""
+        """The venue refused our subscription, or a key that it took before."""
+        self.refusal: CredentialsError | None = None
         self.opened_s: float | None = None
         self.stage = Stage.CONNECTING
         self._epoch = epoch
@@ -228,9 +229,19 @@ class PrivateConnection(WSListener):
         elif classify(reply.code) is Outcome.UNKNOWN:
             self.finish(f"auth: not answered: {reply.code} {reply.text}")  # the venue's own trouble
         else:
-            text = "".join(c if c.isprintable() else "?" for c in reply.text)
-            problem = f"private stream: key or signature refused: {reply.code} {text}"
-            self._fail(CredentialsError(problem, code=reply.code))
+            self._on_refused_key(reply)
+
+    def _on_refused_key(self, reply: ControlReply) -> None:
+        text = "".join(c if c.isprintable() else "?" for c in reply.text)
+        problem = f"private stream: key or signature refused: {reply.code} {text}"
+        self.refusal = CredentialsError(problem, code=reply.code)
+        if self._context.stats.links == 0:
+            self._fail(self.refusal)
+        else:
+            # This very key was taken before: perhaps it is the clock that has gone wrong.
+            self.refused = True
+            self._context.stats.refusals += 1
+            self.finish(f"refused: {problem}")
 
     # Its own task.
 

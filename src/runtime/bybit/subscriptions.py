@@ -20,6 +20,13 @@ OUTSTANDING_MAX = 256
 REASON_CHARS_MAX = 200
 RESYNC_WINDOW_S = 60.0
 
+BLAME_S = 600.0
+"""A topic ends its connection at most once in this time: if a new one did not cure it, another
+would only take the other topics down with it."""
+
+QUARANTINE_S = 30.0
+"""How long such a topic then waits before it is asked for again, on the connection as it is."""
+
 
 class TopicState(Enum):
     WANTED = "wanted"  # to be asked for
@@ -58,6 +65,7 @@ class SubscriptionCounters:
     resyncs: int = 0
     resyncs_refused: int = 0  # one was in flight already
     snapshot_timeouts: int = 0
+    quarantines: int = 0  # times that a topic was left alone for a while
 
     def add(self, other: SubscriptionCounters) -> None:
         for f in fields(self):
@@ -77,6 +85,7 @@ class _Topic:
     req_id: str = ""
     reason: str = ""
     resyncs_s: deque[float] = field(default_factory=deque)
+    blamed_s: float = -math.inf  # when a connection was last given up because of it
 
 
 class SubscriptionTable:
@@ -134,6 +143,8 @@ class SubscriptionTable:
         """What to send now, in this order. Taken as sent."""
         self._give_up_waiting(now_s)
         requests: list[Request] = []
+        if self.exhausted:
+            return requests
         while batch := self._next_batch(now_s):
             ops = ("unsubscribe", "subscribe") if batch[0].again else ("subscribe",)
             if self._budget.room(now_s) < len(ops):
@@ -169,10 +180,10 @@ class SubscriptionTable:
         self._pending.discard(topic_name)
         while topic.resyncs_s and now_s - topic.resyncs_s[0] >= RESYNC_WINDOW_S:
             topic.resyncs_s.popleft()
-        if len(topic.resyncs_s) >= self._limits.resyncs_per_min:
-            self.exhausted = f"{topic_name} lost its place again after {len(topic.resyncs_s)}"
-            self.exhausted += " resyncs in a minute"
         topic.not_before_s = max(now_s, topic.asked_s + self._limits.resync_min_interval_s)
+        if (count := len(topic.resyncs_s)) >= self._limits.resyncs_per_min:
+            why = f"{topic_name} lost its place again after {count} resyncs in a minute"
+            self._give_up(topic, why, now_s)
         topic.resyncs_s.append(topic.not_before_s)
         topic.state = TopicState.WANTED
         topic.again = True
@@ -285,11 +296,22 @@ class SubscriptionTable:
                 self._want(topic, alone=not topic.needs_snapshot, again=topic.needs_snapshot)
             elif topic.needs_snapshot:
                 self.counters.snapshot_timeouts += 1
-                self.exhausted = f"no snapshot of {name} after two requests"
+                self._want(topic, alone=False, again=True)
+                topic.tries = 0
+                self._give_up(topic, f"no snapshot of {name} after two requests", now_s)
             else:
                 # No trade happened and no answer came: nothing says that it is not subscribed.
                 self.counters.unconfirmed += 1
                 self._mark_live(topic)
+
+    def _give_up(self, topic: _Topic, why: str, now_s: float) -> None:
+        """Asking again does not help: try a new connection, and after that leave it alone."""
+        if now_s - topic.blamed_s >= BLAME_S:
+            topic.blamed_s = now_s
+            self.exhausted = why
+        else:
+            topic.not_before_s = now_s + QUARANTINE_S
+            self.counters.quarantines += 1
 
     def _of_request(self, request: Request) -> list[_Topic]:
         """Topics that still wait for the outcome of this very request."""
