@@ -8,7 +8,7 @@ from fastbook.core.signals cimport SignalSet
 
 cdef enum:
     TOPIC_TEXT_MAX = 63         # a longer topic is not a book's
-    FRAME_LEVELS_MAX = 10_000   # levels a side of one frame; more is MALFORMED
+    TOPIC_WORDS = 8             # of eight characters: holds such a text and its closing quote
     TOPICS_MAX = 4096           # books of one decoder; more are refused and counted
 
 
@@ -46,6 +46,7 @@ cdef class BookDecoder:
     # One whole text frame. Returns APPLY_*; `message` holds the object when TRADE or OTHER.
     cdef int apply_bytes(self, const char* data, Py_ssize_t size, int64_t recv_ns) except -1
 
+    cdef Topic* find_words(self, const uint64_t* words, Py_ssize_t length) noexcept nogil
     cdef Topic* find_topic(self, const char* text, Py_ssize_t length) noexcept nogil
     cdef Topic* scan(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil
     cdef int commit(self, Topic* row, Update* update) except -1

@@ -11,202 +11,58 @@ frame is read and checked before the book changes.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.list cimport PyList_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy, memset
 
 import re
 from types import MappingProxyType
 
 import orjson
 
+from fastbook.bybit.scan cimport (
+    FRAME_LEVELS_MAX, ids_and_end, level_array, literal, same_text, topic_words, type_and_ts,
+)
+from fastbook.core.bits cimport load64
 from fastbook.core.book cimport (
     APPLY_APPLIED, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE, STATE_SYNCING,
     STATE_UNSYNCED, Book, Level, Update,
 )
 from fastbook.core.fixed cimport (
-    FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, FIXED_TEXT_MAX, fixed_decimals, fixed_parse,
-    fixed_pow10,
+    FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, fixed_decimals, fixed_parse,
 )
 from fastbook.core.signals cimport SignalSet, signals_update
 from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
 from fastbook.errors import FixedPointError, WireError
+
+cdef extern from "Python.h":
+    PyObject* PyList_GET_ITEM(object frames, Py_ssize_t i)  # Cython's own would count references
 
 cdef tuple STATUSES = tuple(ApplyStatus)
 BOOK_TOPIC = re.compile(r"orderbook\.([1-9][0-9]{0,3})\.([A-Za-z0-9_-]{1,40})")
 TOPIC_IN_DAMAGED_FRAME = re.compile(rb'"topic"\s*:\s*"(orderbook\.[A-Za-z0-9_.-]{1,60})"')
 
 
-# --- scanner ----------------------------------------------------------------------------------
-# Each function takes the cursor and the end, and returns where it stopped, or NULL when the
-# bytes are not what it knows. It never reads at or past `end`.
-
-
-cdef inline const char* literal(const char* p, const char* end, const char* text, Py_ssize_t n) noexcept nogil:
-    if end - p < n or memcmp(p, text, n) != 0:
-        return NULL
-    return p + n
-
-
-cdef inline const char* integer(const char* p, const char* end, int64_t* out) noexcept nogil:
-    cdef int64_t value = 0
-    cdef const char* start = p
-    cdef unsigned int digit
-    while p < end:
-        digit = <unsigned char> p[0] - 48u
-        if digit > 9:
-            break
-        if p - start == 18:
-            return NULL
-        value = value * 10 + digit
-        p += 1
-    if p == start or (start[0] == c"0" and p - start > 1):
-        return NULL
-    out[0] = value
-    return p
-
-
-cdef inline const char* quoted_number(const char* p, const char* end, int scale, int64_t* out) noexcept nogil:
-    """A decimal in quotes, at `scale`; NULL when it is finer, longer than 18 digits, or odd."""
-    cdef int64_t value = 0
-    cdef int digits = 0
-    cdef int decimals = 0
-    cdef unsigned int digit
-    cdef const char* start = p + 1
-    if p >= end or p[0] != c'"':
-        return NULL
-    p += 1
-    while p < end:
-        digit = <unsigned char> p[0] - 48u
-        if digit > 9:
-            break
-        digits += 1
-        if digits > 18:
-            return NULL
-        value = value * 10 + digit
-        p += 1
-    if digits == 0 or p >= end:
-        return NULL
-    if p[0] == c".":
-        p += 1
-        while p < end:
-            digit = <unsigned char> p[0] - 48u
-            if digit > 9:
-                break
-            p += 1
-            decimals += 1
-            if decimals > scale:
-                if digit != 0 or decimals > 18:
-                    return NULL
-                continue
-            digits += 1
-            if digits > 18:
-                return NULL
-            value = value * 10 + digit
-        if decimals == 0 or p - start > FIXED_TEXT_MAX:
-            return NULL
-        if decimals > scale:
-            decimals = scale
-    if p >= end or p[0] != c'"' or digits + scale - decimals > 18:
-        return NULL
-    out[0] = value * fixed_pow10(scale - decimals)
-    return p + 1
-
-
-cdef const char* level_array(const char* p, const char* end, int price_scale, int qty_scale,
-                             Level* levels, Py_ssize_t* count) noexcept nogil:
-    cdef Py_ssize_t n = 0
-    if p >= end or p[0] != c"[":
-        return NULL
-    p += 1
-    if p < end and p[0] == c"]":
-        count[0] = 0
-        return p + 1
-    while True:
-        if p >= end or p[0] != c"[" or n == FRAME_LEVELS_MAX:
-            return NULL
-        p = quoted_number(p + 1, end, price_scale, &levels[n].px)
-        if p is NULL or p >= end or p[0] != c",":
-            return NULL
-        p = quoted_number(p + 1, end, qty_scale, &levels[n].qty)
-        if p is NULL or end - p < 2 or p[0] != c"]":
-            return NULL
-        n += 1
-        if p[1] == c"]":
-            count[0] = n
-            return p + 2
-        if p[1] != c",":
-            return NULL
-        p += 2
-
-
-cdef inline const char* type_value(const char* p, const char* end, bint* snapshot) noexcept nogil:
-    cdef const char* after = literal(p, end, b'delta"', 6)
-    if after is not NULL:
-        snapshot[0] = False
-        return after
-    snapshot[0] = True
-    return literal(p, end, b'snapshot"', 9)
-
-
-cdef inline const char* type_and_ts(const char* p, const char* end, Update* update) noexcept nogil:
-    """`"type":"...","ts":N` as linear sends it, or `"ts":N,"type":"..."` as spot does."""
-    cdef const char* q = literal(p, end, b'"type":"', 8)
-    if q is not NULL:
-        q = type_value(q, end, &update.snapshot)
-        if q is NULL:
-            return NULL
-        q = literal(q, end, b',"ts":', 6)
-        if q is NULL:
-            return NULL
-        return integer(q, end, &update.ts_ms)
-    q = literal(p, end, b'"ts":', 5)
-    if q is NULL:
-        return NULL
-    q = integer(q, end, &update.ts_ms)
-    if q is NULL:
-        return NULL
-    q = literal(q, end, b',"type":"', 9)
-    if q is NULL:
-        return NULL
-    return type_value(q, end, &update.snapshot)
-
-
-cdef inline const char* ids_and_end(const char* p, const char* end, Update* update) noexcept nogil:
-    """`,"u":N,"seq":N}` and, since 2024, `,"cts":N`, then the last brace."""
-    p = literal(p, end, b',"u":', 5)
-    if p is NULL:
-        return NULL
-    p = integer(p, end, &update.u)
-    if p is NULL:
-        return NULL
-    p = literal(p, end, b',"seq":', 7)
-    if p is NULL:
-        return NULL
-    p = integer(p, end, &update.seq)
-    if p is NULL or p >= end or p[0] != c"}":
-        return NULL
-    p += 1
-    update.cts_ms = 0
-    if p < end and p[0] == c",":
-        p = literal(p, end, b',"cts":', 7)
-        if p is NULL:
-            return NULL
-        p = integer(p, end, &update.cts_ms)
-        if p is NULL:
-            return NULL
-    if p >= end or p[0] != c"}":
-        return NULL
-    return p + 1
-
-
-cdef inline uint64_t hash_bytes(const char* text, Py_ssize_t length) noexcept nogil:
-    """FNV-1a (Fowler, Noll, Vo), 64 bits."""
-    cdef uint64_t value = 14695981039346656037u
+cdef inline uint64_t hash_words(const uint64_t* words, Py_ssize_t length) noexcept nogil:
+    """Of a topic in words; the first one, "orderboo", is the same in all."""
+    cdef uint64_t value = <uint64_t> length
     cdef Py_ssize_t i
-    for i in range(length):
-        value = (value ^ <unsigned char> text[i]) * 1099511628211u
+    for i in range(1, (length + 7) >> 3):
+        value = (value ^ words[i]) * <uint64_t> 0x9E3779B97F4A7C15  # 2**64 over the golden ratio
+        value ^= value >> 32
     return value
+
+
+cdef inline void padded(const char* text, Py_ssize_t length, uint64_t* words) noexcept nogil:
+    """`text` as words, zeros behind it. At most TOPIC_TEXT_MAX characters."""
+    cdef char[TOPIC_TEXT_MAX + 1] copied
+    cdef int i
+    memset(copied, 0, TOPIC_TEXT_MAX + 1)
+    memcpy(copied, text, length)
+    for i in range(TOPIC_WORDS):
+        words[i] = load64(copied + 8 * i)
 
 
 # --- decoder ----------------------------------------------------------------------------------
@@ -275,11 +131,45 @@ cdef class BookDecoder:
         finally:
             PyBuffer_Release(&view)
 
+    def apply_many(self, list frames, int64_t recv_ns=0):
+        """Apply frames one after the other without coming back to Python in between.
+
+        For replay and for measuring what the core itself costs: what `apply` returns is only
+        counted, in `counters`; `message` is that of the last frame.
+
+        Parameters
+        ----------
+        frames : list of bytes
+            Whole text frames, in order. TypeError, with the frames before it applied, at
+            anything else.
+        recv_ns : int
+            The same for all of them.
+
+        Returns
+        -------
+        int
+            How many changed a book: APPLIED or SNAPSHOT.
+        """
+        cdef Py_ssize_t changed = 0
+        cdef Py_ssize_t i = 0
+        cdef PyObject* frame    # borrowed: `frames` keeps it, and nothing here can change `frames`
+        cdef int status
+        while i < PyList_GET_SIZE(frames):
+            frame = PyList_GET_ITEM(frames, i)
+            if not PyBytes_CheckExact(<object> frame):
+                raise TypeError(f"frame {i} is {type(<object> frame).__name__}, not bytes")
+            status = self.apply_bytes(
+                PyBytes_AS_STRING(<object> frame), PyBytes_GET_SIZE(<object> frame), recv_ns)
+            changed += status == APPLY_APPLIED or status == APPLY_SNAPSHOT
+            i += 1
+        return changed
+
     cdef int apply_bytes(self, const char* data, Py_ssize_t size, int64_t recv_ns) except -1:
         cdef Update update
         cdef Topic* row = NULL
         cdef int status
-        self._message = None
+        if self._message is not None:   # seldom: no reference is counted for a book's frame
+            self._message = None
         if self.use_scanner:
             row = self.scan(data, size, &update)
         if row is not NULL:
@@ -296,18 +186,19 @@ cdef class BookDecoder:
         """The row of the frame's book, and `update` filled; NULL when the shape is not known."""
         cdef const char* end = data + size
         cdef const char* p = literal(data, end, b'{"topic":"orderbook.', 20)
-        cdef const char* topic = data + 10
+        cdef uint64_t[TOPIC_WORDS] words
+        cdef Py_ssize_t length
         cdef Topic* row
         if p is NULL:
             return NULL
-        while p < end and p[0] != c'"':
-            p += 1
-            if p - topic > TOPIC_TEXT_MAX:
-                return NULL
-        row = self.find_topic(topic, p - topic)
+        p = data + 10
+        length = topic_words(p, end, words, TOPIC_WORDS)
+        if length == 0:
+            return NULL
+        row = self.find_words(words, length)
         if row is NULL:
             return NULL
-        p = literal(p, end, b'",', 2)
+        p = literal(p + length, end, b'",', 2)
         if p is NULL:
             return NULL
         p = type_and_ts(p, end, update)
@@ -316,7 +207,7 @@ cdef class BookDecoder:
         p = literal(p, end, b',"data":{"s":"', 14)
         if p is NULL:
             return NULL
-        p = literal(p, end, row.text + row.symbol_at, row.length - row.symbol_at)
+        p = same_text(p, end, row.text + row.symbol_at, row.length - row.symbol_at)
         if p is NULL:
             return NULL
         p = literal(p, end, b'","b":', 6)
@@ -433,17 +324,28 @@ cdef class BookDecoder:
 
     # --- topics ---
 
-    cdef Topic* find_topic(self, const char* text, Py_ssize_t length) noexcept nogil:
-        cdef uint64_t wanted = hash_bytes(text, length)
+    cdef Topic* find_words(self, const uint64_t* words, Py_ssize_t length) noexcept nogil:
+        cdef uint64_t wanted = hash_words(words, length)
         cdef Py_ssize_t i = wanted & (self.table_size - 1)
+        cdef Py_ssize_t left, at
         cdef Topic* row
         while True:
             row = &self.table[i]
             if row.length == 0:
                 return NULL
-            if row.hash == wanted and row.length == length and memcmp(row.text, text, length) == 0:
-                return row
+            if row.hash == wanted and row.length == length:
+                left = (length + 7) >> 3
+                at = 0
+                while at < left and load64(row.text + 8 * at) == words[at]:
+                    at += 1
+                if at == left:
+                    return row
             i = (i + 1) & (self.table_size - 1)
+
+    cdef Topic* find_topic(self, const char* text, Py_ssize_t length) noexcept nogil:
+        cdef uint64_t[TOPIC_WORDS] words
+        padded(text, length, words)
+        return self.find_words(words, length)
 
     def add_book(self, str topic, *, index=None, price_scale=None, qty_scale=None):
         """Make the book of `topic` before its first frame; return it, or the one that is there.
@@ -493,16 +395,20 @@ cdef class BookDecoder:
         cdef Book book
         cdef bytes name
         cdef Py_ssize_t i
+        cdef uint64_t hashed
+        cdef uint64_t[TOPIC_WORDS] words
         PyMem_Free(self.table)
         self.table = table
         self.table_size = size
         for topic, book in self._books.items():
             name = topic.encode()
-            i = hash_bytes(name, len(name)) & (size - 1)
+            padded(name, len(name), words)
+            hashed = hash_words(words, len(name))
+            i = hashed & (size - 1)
             while table[i].length:
                 i = (i + 1) & (size - 1)
             row = &table[i]
-            row.hash = hash_bytes(name, len(name))
+            row.hash = hashed
             row.length = len(name)
             row.symbol_at = len(name) - len(book.symbol)
             memcpy(row.text, <const char*> name, len(name))

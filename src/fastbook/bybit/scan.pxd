@@ -1,0 +1,333 @@
+"""The shapes in which Bybit sends ``orderbook.*`` frames, read without a Python object.
+
+Each function takes the cursor and the end, and returns where it stopped, or NULL when the bytes
+are not what it knows. It never reads at or past `end`. Whole words are read where a word is left
+of the buffer; numbers are taken eight digits at a time, and those that do not fit that way are
+read one digit at a time.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcmp
+
+from fastbook.core.bits cimport ctz64, likely, load32, load64
+from fastbook.core.book cimport Level, Update
+from fastbook.core.fixed cimport FIXED_SCALE_MAX, FIXED_TEXT_MAX
+
+cdef enum:
+    FRAME_LEVELS_MAX = 10_000   # levels a side of one frame; more is MALFORMED
+    LEVEL_ROOM = 48             # the fast reader of a level looks at no more bytes than these
+    DIGITS_SAFE = 18            # as many digits always fit in int64
+
+cdef extern from *:
+    """
+    static const int64_t fastbook_pow10[] = {
+      1LL, 10LL, 100LL, 1000LL, 10000LL, 100000LL, 1000000LL, 10000000LL, 100000000LL,
+      1000000000LL, 10000000000LL, 100000000000LL, 1000000000000LL, 10000000000000LL,
+      100000000000000LL, 1000000000000000LL, 10000000000000000LL, 100000000000000000LL,
+      1000000000000000000LL};
+    """
+    const int64_t[19] pow10 "fastbook_pow10"
+
+
+cdef inline const char* literal(const char* p, const char* end, const char* text, Py_ssize_t n) noexcept nogil:
+    if end - p < n or memcmp(p, text, n) != 0:
+        return NULL
+    return p + n
+
+
+# --- eight characters at a time ---------------------------------------------------------------
+
+
+cdef inline uint64_t not_digits(uint64_t x) noexcept nogil:
+    """Of characters less "0": the high bit of each byte up to and at the first that is no digit.
+
+    What stands above the first one may be wrong: a carry goes upward only.
+    """
+    return ((x + <uint64_t> 0x7676767676767676) | x) & <uint64_t> 0x8080808080808080
+
+
+cdef inline uint64_t eight_digits(uint64_t x) noexcept nogil:
+    """The number that eight bytes 0..9 stand for, the first byte the most significant digit."""
+    x = x * 10 + (x >> 8)   # pairs, in every other byte
+    return (((x & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x000F424000000064)
+            + (((x >> 16) & <uint64_t> 0x000000FF000000FF) * <uint64_t> 0x0000271000000001)) >> 32
+
+
+cdef inline uint64_t word_at(const char* p, const char* end) noexcept nogil:
+    """The eight bytes at `p`, zeros for those at and past `end`. At least 8 bytes stand before `end`."""
+    if likely(end - p >= 8):
+        return load64(p)
+    if p >= end:
+        return 0
+    return load64(end - 8) >> (8 * (8 - (end - p)))
+
+
+cdef inline const char* integer(const char* p, const char* end, int64_t* out) noexcept nogil:
+    """Up to 18 digits without a leading zero. At least 8 bytes stand before `end`."""
+    cdef uint64_t x = word_at(p, end) ^ <uint64_t> 0x3030303030303030
+    cdef uint64_t stop = not_digits(x)
+    cdef uint64_t value = 0
+    cdef int taken = 0
+    cdef int n
+    if stop == 0:   # ids and times have more than eight digits
+        value = eight_digits(x)
+        taken = 8
+        x = word_at(p + 8, end) ^ <uint64_t> 0x3030303030303030
+        stop = not_digits(x)
+        if stop == 0:
+            value = value * 100000000 + eight_digits(x)
+            taken = 16
+            x = word_at(p + 16, end) ^ <uint64_t> 0x3030303030303030
+            stop = not_digits(x)
+            if stop == 0:
+                return NULL
+    n = ctz64(stop) >> 3
+    if n != 0:
+        value = value * <uint64_t> pow10[n] + eight_digits(x << (64 - 8 * n))
+    taken += n
+    if taken == 0 or taken > DIGITS_SAFE or (p[0] == c"0" and taken > 1):
+        return NULL
+    out[0] = <int64_t> value
+    return p + taken
+
+
+cdef inline const char* short_number(const char* p, int scale, int64_t* out) noexcept nogil:
+    """A decimal of up to 7 digits and 8 decimals at `p`; stops at its closing quote.
+
+    NULL for every other one, odd or not: `quoted_number` decides. Reads 16 bytes, and no
+    scale above `DIGITS_SAFE` - 7 may be asked for.
+    """
+    cdef uint64_t x = load64(p) ^ <uint64_t> 0x3030303030303030
+    cdef uint64_t stop = not_digits(x)
+    cdef uint64_t fraction
+    cdef int whole, decimals
+    if stop == 0:
+        return NULL
+    whole = ctz64(stop) >> 3
+    if whole == 0:
+        return NULL
+    x <<= 64 - 8 * whole
+    p += whole
+    if p[0] == c'"':
+        out[0] = <int64_t> eight_digits(x) * pow10[scale]
+        return p
+    if p[0] != c".":
+        return NULL
+    fraction = load64(p + 1) ^ <uint64_t> 0x3030303030303030
+    stop = not_digits(fraction)
+    decimals = 8 if stop == 0 else ctz64(stop) >> 3
+    p += 1 + decimals
+    if decimals == 0 or decimals > scale or p[0] != c'"':
+        return NULL
+    fraction <<= 64 - 8 * decimals
+    if likely(whole + decimals <= 8):   # both in one word
+        out[0] = <int64_t> eight_digits(x >> (8 * decimals) | fraction) * pow10[scale - decimals]
+    else:
+        out[0] = (<int64_t> eight_digits(x) * pow10[decimals] + <int64_t> eight_digits(fraction)
+                  ) * pow10[scale - decimals]
+    return p
+
+
+cdef inline Py_ssize_t topic_words(const char* p, const char* end, uint64_t* words, int room) noexcept nogil:
+    """The text up to the next quote as words, zeros behind it; its length, 0 when it has no end.
+
+    At least 8 bytes stand before `end`.
+    """
+    cdef int n = 0
+    cdef uint64_t word, quotes
+    while n < room:
+        word = word_at(p + 8 * n, end)
+        quotes = word ^ <uint64_t> 0x2222222222222222
+        quotes = (quotes - <uint64_t> 0x0101010101010101) & ~quotes & <uint64_t> 0x8080808080808080
+        if quotes != 0:     # the lowest bit is right: a borrow goes upward only
+            words[n] = word & ((quotes & (0 - quotes)) >> 7) - 1
+            return 8 * n + (ctz64(quotes) >> 3)
+        words[n] = word
+        n += 1
+    return 0
+
+
+cdef inline const char* same_text(const char* p, const char* end, const char* text, Py_ssize_t n) noexcept nogil:
+    """As `literal`, for a length that is not known beforehand: no call, no byte by byte.
+
+    Reads up to 7 bytes behind `text` as well: they must be there.
+    """
+    if end - p < n:
+        return NULL
+    while n >= 8:
+        if load64(p) != load64(text):
+            return NULL
+        p += 8
+        text += 8
+        n -= 8
+    if n != 0 and (word_at(p, end) ^ load64(text)) << (64 - 8 * n) != 0:
+        return NULL
+    return p + n
+
+
+# --- levels -----------------------------------------------------------------------------------
+
+
+cdef inline const char* quoted_number(const char* p, const char* end, int scale, int64_t* out) noexcept nogil:
+    """A decimal in quotes, at `scale`; NULL when it is finer, longer than 18 digits, or odd."""
+    cdef int64_t value = 0
+    cdef int digits = 0
+    cdef int decimals = 0
+    cdef unsigned int digit
+    cdef const char* start = p + 1
+    if p >= end or p[0] != c'"':
+        return NULL
+    p += 1
+    while p < end:
+        digit = <unsigned char> p[0] - 48u
+        if digit > 9:
+            break
+        digits += 1
+        if digits > 18:
+            return NULL
+        value = value * 10 + digit
+        p += 1
+    if digits == 0 or p >= end:
+        return NULL
+    if p[0] == c".":
+        p += 1
+        while p < end:
+            digit = <unsigned char> p[0] - 48u
+            if digit > 9:
+                break
+            p += 1
+            decimals += 1
+            if decimals > scale:
+                if digit != 0 or decimals > 18:
+                    return NULL
+                continue
+            digits += 1
+            if digits > 18:
+                return NULL
+            value = value * 10 + digit
+        if decimals == 0 or p - start > FIXED_TEXT_MAX:
+            return NULL
+        if decimals > scale:
+            decimals = scale
+    if p >= end or p[0] != c'"' or digits + scale - decimals > 18:
+        return NULL
+    out[0] = value * pow10[scale - decimals]
+    return p + 1
+
+
+cdef inline const char* long_level(const char* p, const char* end, int price_scale, int qty_scale,
+                                   Level* level) noexcept nogil:
+    """`["px","qty"]` digit by digit, from behind its opening bracket to behind its closing one."""
+    p = quoted_number(p, end, price_scale, &level.px)
+    if p is NULL or p >= end or p[0] != c",":
+        return NULL
+    p = quoted_number(p + 1, end, qty_scale, &level.qty)
+    if p is NULL or p >= end or p[0] != c"]":
+        return NULL
+    return p + 1
+
+
+cdef inline const char* short_level(const char* p, int price_scale, int qty_scale, Level* level) noexcept nogil:
+    """The same for numbers that `short_number` reads. Reads at most LEVEL_ROOM bytes."""
+    if p[0] != c'"':
+        return NULL
+    p = short_number(p + 1, price_scale, &level.px)         # 17 bytes looked at, 17 passed
+    if p is NULL or load32(p) & 0xFFFFFFu != 0x222C22u:     # ","
+        return NULL
+    p = short_number(p + 3, qty_scale, &level.qty)          # 36 bytes looked at
+    if p is NULL or p[1] != c"]":
+        return NULL
+    return p + 2
+
+
+cdef inline const char* level_array(const char* p, const char* end, int price_scale, int qty_scale,
+                                    Level* levels, Py_ssize_t* count) noexcept nogil:
+    cdef Py_ssize_t n = 0
+    cdef const char* after
+    cdef bint short = price_scale <= DIGITS_SAFE - 7 and qty_scale <= DIGITS_SAFE - 7
+    if end - p < 2 or p[0] != c"[":
+        return NULL
+    p += 1
+    if p[0] == c"]":
+        count[0] = 0
+        return p + 1
+    while True:
+        if p >= end or p[0] != c"[" or n == FRAME_LEVELS_MAX:
+            return NULL
+        after = NULL
+        if likely(short and end - p > LEVEL_ROOM):
+            after = short_level(p + 1, price_scale, qty_scale, &levels[n])
+        if after is NULL:
+            after = long_level(p + 1, end, price_scale, qty_scale, &levels[n])
+        if after is NULL or after >= end:
+            return NULL
+        n += 1
+        p = after + 1
+        if after[0] == c"]":
+            count[0] = n
+            return p
+        if after[0] != c",":
+            return NULL
+
+
+# --- what stands around them ------------------------------------------------------------------
+
+
+cdef inline const char* type_value(const char* p, const char* end, bint* snapshot) noexcept nogil:
+    cdef const char* after = literal(p, end, b'delta"', 6)
+    if after is not NULL:
+        snapshot[0] = False
+        return after
+    snapshot[0] = True
+    return literal(p, end, b'snapshot"', 9)
+
+
+cdef inline const char* type_and_ts(const char* p, const char* end, Update* update) noexcept nogil:
+    """`"type":"...","ts":N` as linear sends it, or `"ts":N,"type":"..."` as spot does."""
+    cdef const char* q = literal(p, end, b'"type":"', 8)
+    if q is not NULL:
+        q = type_value(q, end, &update.snapshot)
+        if q is NULL:
+            return NULL
+        q = literal(q, end, b',"ts":', 6)
+        if q is NULL:
+            return NULL
+        return integer(q, end, &update.ts_ms)
+    q = literal(p, end, b'"ts":', 5)
+    if q is NULL:
+        return NULL
+    q = integer(q, end, &update.ts_ms)
+    if q is NULL:
+        return NULL
+    q = literal(q, end, b',"type":"', 9)
+    if q is NULL:
+        return NULL
+    return type_value(q, end, &update.snapshot)
+
+
+cdef inline const char* ids_and_end(const char* p, const char* end, Update* update) noexcept nogil:
+    """`,"u":N,"seq":N}` and, since 2024, `,"cts":N`, then the last brace."""
+    p = literal(p, end, b',"u":', 5)
+    if p is NULL:
+        return NULL
+    p = integer(p, end, &update.u)
+    if p is NULL:
+        return NULL
+    p = literal(p, end, b',"seq":', 7)
+    if p is NULL:
+        return NULL
+    p = integer(p, end, &update.seq)
+    if p is NULL or p >= end or p[0] != c"}":
+        return NULL
+    p += 1
+    update.cts_ms = 0
+    if p < end and p[0] == c",":
+        p = literal(p, end, b',"cts":', 7)
+        if p is NULL:
+            return NULL
+        p = integer(p, end, &update.cts_ms)
+        if p is NULL:
+            return NULL
+    if p >= end or p[0] != c"}":
+        return NULL
+    return p + 1
