@@ -7,9 +7,8 @@ read one digit at a time.
 """
 
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcmp
 
-from fastbook.core.bits cimport ctz64, likely, load32, load64
+from fastbook.core.bits cimport ctz64, likely, load32, load64, same
 from fastbook.core.book cimport Level, Update
 from fastbook.core.fixed cimport FIXED_SCALE_MAX, FIXED_TEXT_MAX
 
@@ -30,7 +29,7 @@ cdef extern from *:
 
 
 cdef inline const char* literal(const char* p, const char* end, const char* text, Py_ssize_t n) noexcept nogil:
-    if end - p < n or memcmp(p, text, n) != 0:
+    if end - p < n or not same(p, text, n):
         return NULL
     return p + n
 
@@ -91,40 +90,87 @@ cdef inline const char* integer(const char* p, const char* end, int64_t* out) no
     return p + taken
 
 
-cdef inline const char* short_number(const char* p, int scale, int64_t* out) noexcept nogil:
+cdef struct Shape:
+    # Where the digits of a number stand: nearly every price of an array looks like the one before.
+    int length          # characters, the point included; 0: not known, or more than eight
+    int drop            # bits: 64 less eight a character
+    uint64_t digits     # high bit of each character that is not the point ...
+    uint64_t stops      # ... and of the point
+    uint64_t whole      # of the eight bytes that end with the number: those before the point ...
+    uint64_t fraction   # ... and those behind it
+    int64_t factor      # from the decimals of the text to those of the scale
+
+
+cdef inline void learn_shape(Shape* shape, int whole, int decimals, int scale) noexcept nogil:
+    cdef int length = whole + decimals + (decimals != 0)
+    if length > 8:
+        shape.length = 0
+        return
+    shape.length = length
+    shape.drop = 64 - 8 * length
+    shape.digits = <uint64_t> 0x8080808080808080 >> shape.drop
+    shape.stops = 0
+    shape.whole = 0
+    shape.fraction = <uint64_t> -1
+    if decimals != 0:
+        shape.stops = <uint64_t> 0x80 << (8 * whole)
+        shape.fraction <<= 64 - 8 * decimals
+        shape.whole = (<uint64_t> -1 << shape.drop) & ~(shape.fraction | shape.fraction >> 8)
+    shape.factor = pow10[scale - decimals]
+
+
+cdef inline const char* shaped_number(const char* p, const Shape* shape, int64_t* out) noexcept nogil:
+    """The number at `p`, if it has this shape; stops at its closing quote. Reads 9 bytes."""
+    cdef uint64_t x = load64(p)
+    cdef uint64_t point = shape.stops >> 7
+    if x & point * 0xFF != point * c".":
+        return NULL
+    x ^= <uint64_t> 0x3030303030303030
+    # Exact up to the point: it is ASCII, so nothing carries over it.
+    if not_digits(x) & shape.digits != shape.stops:
+        return NULL
+    x <<= shape.drop
+    out[0] = <int64_t> eight_digits((x & shape.whole) << 8 | x & shape.fraction) * shape.factor
+    return p + shape.length
+
+
+cdef inline const char* short_number(const char* p, int scale, int64_t* out, Shape* shape) noexcept nogil:
     """A decimal of up to 7 digits and 8 decimals at `p`; stops at its closing quote.
 
-    NULL for every other one, odd or not: `quoted_number` decides. Reads 16 bytes, and no
-    scale above `DIGITS_SAFE` - 7 may be asked for.
+    NULL for every other one, odd or not: `quoted_number` decides. Reads 17 bytes, and no
+    scale above `DIGITS_SAFE` - 7 may be asked for. `shape`, unless NULL, learns from it.
     """
     cdef uint64_t x = load64(p) ^ <uint64_t> 0x3030303030303030
     cdef uint64_t stop = not_digits(x)
     cdef uint64_t fraction
-    cdef int whole, decimals
-    if stop == 0:
+    cdef int whole_bits, bits, decimals     # eight bits a character
+    if stop == 0 or stop & 0x80 != 0:
         return NULL
-    whole = ctz64(stop) >> 3
-    if whole == 0:
-        return NULL
-    x <<= 64 - 8 * whole
-    p += whole
+    whole_bits = ctz64(stop) - 7
+    x <<= -whole_bits & 63
+    p += whole_bits >> 3
     if p[0] == c'"':
         out[0] = <int64_t> eight_digits(x) * pow10[scale]
+        if shape is not NULL:
+            learn_shape(shape, whole_bits >> 3, 0, scale)
         return p
     if p[0] != c".":
         return NULL
     fraction = load64(p + 1) ^ <uint64_t> 0x3030303030303030
     stop = not_digits(fraction)
-    decimals = 8 if stop == 0 else ctz64(stop) >> 3
+    bits = 64 if not likely(stop != 0) else ctz64(stop) - 7
+    decimals = bits >> 3
     p += 1 + decimals
-    if decimals == 0 or decimals > scale or p[0] != c'"':
+    if not likely(0 < decimals <= scale and p[0] == c'"'):
         return NULL
-    fraction <<= 64 - 8 * decimals
-    if likely(whole + decimals <= 8):   # both in one word
-        out[0] = <int64_t> eight_digits(x >> (8 * decimals) | fraction) * pow10[scale - decimals]
+    fraction <<= -bits & 63
+    if likely(whole_bits + bits <= 64 and bits != 64):   # both in one word
+        out[0] = <int64_t> eight_digits(x >> bits | fraction) * pow10[scale - decimals]
     else:
         out[0] = (<int64_t> eight_digits(x) * pow10[decimals] + <int64_t> eight_digits(fraction)
                   ) * pow10[scale - decimals]
+    if shape is not NULL:
+        learn_shape(shape, whole_bits >> 3, decimals, scale)
     return p
 
 
@@ -227,47 +273,67 @@ cdef inline const char* long_level(const char* p, const char* end, int price_sca
     return p + 1
 
 
-cdef inline const char* short_level(const char* p, int price_scale, int qty_scale, Level* level) noexcept nogil:
-    """The same for numbers that `short_number` reads. Reads at most LEVEL_ROOM bytes."""
-    if p[0] != c'"':
+cdef inline const char* short_level(const char* p, int price_scale, int qty_scale, Level* level,
+                                    Shape* shape) noexcept nogil:
+    """`px","qty"` of numbers that `short_number` reads; stops at the last quote.
+
+    Reads at most LEVEL_ROOM bytes.
+    """
+    cdef const char* after = shaped_number(p, shape, &level.px) if likely(shape.length != 0) else NULL
+    if after is NULL:
+        after = short_number(p, price_scale, &level.px, shape)
+        if after is NULL:
+            return NULL
+    if load32(after) & 0xFFFFFFu != 0x222C22u:      # ","
         return NULL
-    p = short_number(p + 1, price_scale, &level.px)         # 17 bytes looked at, 17 passed
-    if p is NULL or load32(p) & 0xFFFFFFu != 0x222C22u:     # ","
-        return NULL
-    p = short_number(p + 3, qty_scale, &level.qty)          # 36 bytes looked at
-    if p is NULL or p[1] != c"]":
-        return NULL
-    return p + 2
+    if after[3] == c"0" and after[4] == c'"':       # every delete
+        level.qty = 0
+        return after + 4
+    return short_number(after + 3, qty_scale, &level.qty, NULL)
 
 
 cdef inline const char* level_array(const char* p, const char* end, int price_scale, int qty_scale,
                                     Level* levels, Py_ssize_t* count) noexcept nogil:
-    cdef Py_ssize_t n = 0
+    """`[["px","qty"],...]`, or `[]`."""
+    cdef Level* level = levels
+    cdef const Level* last = levels + FRAME_LEVELS_MAX
     cdef const char* after
-    cdef bint short = price_scale <= DIGITS_SAFE - 7 and qty_scale <= DIGITS_SAFE - 7
-    if end - p < 2 or p[0] != c"[":
+    cdef const char* room = end - LEVEL_ROOM    # a level that starts before it may be read in words
+    cdef Shape shape
+    if end - p < 3 or p[0] != c"[":
         return NULL
-    p += 1
-    if p[0] == c"]":
+    if p[1] == c"]":
         count[0] = 0
-        return p + 1
-    while True:
-        if p >= end or p[0] != c"[" or n == FRAME_LEVELS_MAX:
+        return p + 2
+    if p[1] != c"[":
+        return NULL
+    p += 2
+    shape.length = 0
+    if price_scale > DIGITS_SAFE - 7 or qty_scale > DIGITS_SAFE - 7 or end - p <= LEVEL_ROOM:
+        room = p
+    while level < last:     # p is behind the bracket of a level
+        if likely(p < room and p[0] == c'"'):
+            after = short_level(p + 1, price_scale, qty_scale, level, &shape)
+            if likely(after is not NULL):
+                if likely(load32(after) == 0x5B2C5D22u):    # "],[
+                    p = after + 4
+                    level += 1
+                    continue
+                if load32(after) & 0xFFFFFFu == 0x5D5D22u:  # "]]
+                    count[0] = level + 1 - levels
+                    return after + 3
+                return NULL
+        p = long_level(p, end, price_scale, qty_scale, level)
+        if p is NULL or end - p < 2:
             return NULL
-        after = NULL
-        if likely(short and end - p > LEVEL_ROOM):
-            after = short_level(p + 1, price_scale, qty_scale, &levels[n])
-        if after is NULL:
-            after = long_level(p + 1, end, price_scale, qty_scale, &levels[n])
-        if after is NULL or after >= end:
+        level += 1
+        if p[0] == c"]":
+            count[0] = level - levels
+            return p + 1
+        if p[0] != c"," or p[1] != c"[":
             return NULL
-        n += 1
-        p = after + 1
-        if after[0] == c"]":
-            count[0] = n
-            return p
-        if after[0] != c",":
-            return NULL
+        p += 2
+    return NULL
 
 
 # --- what stands around them ------------------------------------------------------------------

@@ -2,6 +2,11 @@
 
 from libc.stdint cimport int64_t
 
+from fastbook.core.sides cimport (
+    SET_ABSENT, SET_CHANGED, SET_DROPPED, BookSide, Level,
+    side_best_px, side_best_qty, side_clear, side_qty_at, side_set, side_top,
+)
+
 
 cdef enum:  # BookState
     STATE_NO_BOOK = 0
@@ -23,17 +28,6 @@ cdef enum:  # SequencePolicy
     POLICY_CONTIGUOUS = 0
     POLICY_SNAPSHOT_ONLY = 1
 
-cdef enum:  # what side_set did
-    SET_CHANGED = 0     # inserted, modified or deleted
-    SET_ABSENT = 1      # a delete of a level that is not held: nothing done
-    SET_DROPPED = 2     # full: the worst level, or this one, was let go
-
-
-cdef struct Level:
-    int64_t px
-    int64_t qty         # 0 deletes
-
-
 cdef struct Update:
     # One whole book message. The arrays are borrowed for the call.
     const Level* bids
@@ -46,30 +40,6 @@ cdef struct Update:
     int64_t cts_ms
     int64_t recv_ns
     bint snapshot
-
-
-cdef struct BookSide:
-    # Level i (0 = best) is at slot head + i. Free slots at both ends, so that an insert moves
-    # the shorter half: near the touch and at the far edge cost the same.
-    int64_t* px             # price, best first; fixed-point
-    int64_t* qty            # quantity at px[i]; fixed-point, never 0
-    Py_ssize_t head         # slot of the best level
-    Py_ssize_t len          # levels held
-    Py_ssize_t capacity     # most levels held: topic depth plus slack
-    Py_ssize_t slots        # slots allocated
-    int64_t sign            # +1: asks, ascending; -1: bids, descending
-
-
-# Whatever stands behind BookSide, these are how others use it.
-cdef int side_set(BookSide* side, int64_t px, int64_t qty) noexcept nogil
-cdef void side_clear(BookSide* side) noexcept nogil
-# Copies the best `n` levels; returns how many there were. O(n).
-cdef Py_ssize_t side_top(const BookSide* side, Py_ssize_t n, int64_t* px, int64_t* qty) noexcept nogil
-# Best price and quantity, 0 when empty.
-cdef int64_t side_best_px(const BookSide* side) noexcept nogil
-cdef int64_t side_best_qty(const BookSide* side) noexcept nogil
-# Quantity at `px`, 0 when not held. O(log n).
-cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil
 
 
 cdef class Book:

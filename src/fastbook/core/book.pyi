@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Self, SupportsFloat, TypeAlias, final
+from typing import Literal, Self, SupportsFloat, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,8 @@ class Book:
     @property
     def microprice(self) -> float: ...
     @property
+    def layouts(self) -> tuple[str, str]: ...
+    @property
     def bid_levels(self) -> int: ...
     @property
     def ask_levels(self) -> int: ...
@@ -84,6 +86,7 @@ class Book:
         topic: str = "",
         policy: SequencePolicy | int = ...,
         index: int = -1,
+        layout: Literal["auto", "array", "ladder"] = "auto",
     ) -> Self: ...
     def apply_snapshot(self, bids: _Levels, asks: _Levels, u: int, seq: int = 0) -> ApplyStatus: ...
     def apply_delta(self, bids: _Levels, asks: _Levels, u: int, seq: int = 0) -> ApplyStatus: ...

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: embedsignature=True, embedsignature.format=python
-"""A price-level book: two sorted arrays a side, with room at both ends.
+"""A price-level book: two sides, the rules of its ids, and what it says about itself.
 
 Applied in the order of the wire, a side passes its topic's depth in the middle of a frame:
 the level that comes into the window is inserted before the one that leaves is deleted. So a
@@ -8,10 +8,9 @@ side holds up to twice the depth and a little more, and what is beyond `depth` a
 frame is counted, not cut.
 """
 
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport NAN
-from libc.stdint cimport INT64_MAX, int64_t
-from libc.string cimport memcpy, memmove
+from libc.stdint cimport int64_t
 
 from decimal import Decimal
 from operator import index
@@ -19,6 +18,10 @@ from operator import index
 from fastbook.core.fixed cimport (
     FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, FIXED_TEXT_MAX, fixed_decimals, fixed_parse,
     fixed_pow10,
+)
+from fastbook.core.sides cimport (
+    LAYOUT_ARRAY, LAYOUT_AUTO, LAYOUT_LADDER, Tally, side_alloc, side_apply, side_fault, side_free,
+    side_qty_sum, side_rescale, side_settle, side_undo_rescale, side_vwap,
 )
 from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
 from fastbook.errors import BookInvariantError, FixedPointError
@@ -31,163 +34,7 @@ cdef enum:
     DEPTH_MAX = 10_000
     SLACK = 64
 
-
-# --- one side ---------------------------------------------------------------------------------
-
-
-cdef inline Py_ssize_t find(const BookSide* side, int64_t px) noexcept nogil:
-    """Index of the first level that is not better than `px`; side.len when all are better."""
-    cdef const int64_t* levels = side.px + side.head
-    cdef int64_t sign = side.sign
-    cdef int64_t key = px * sign  # grows away from the touch on both sides
-    cdef Py_ssize_t low = 0
-    cdef Py_ssize_t high = 1
-    cdef Py_ssize_t middle
-    if side.len == 0 or levels[0] * sign >= key:
-        return 0
-    if levels[side.len - 1] * sign < key:
-        return side.len
-    # Most updates land near the touch: gallop from there, then halve.
-    while high < side.len and levels[high] * sign < key:
-        low = high
-        high *= 2
-    if high > side.len:
-        high = side.len
-    while low + 1 < high:  # levels[low] is better than px, levels[high] is not
-        middle = (low + high) >> 1
-        if levels[middle] * sign < key:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-cdef void recentre(BookSide* side) noexcept nogil:
-    cdef Py_ssize_t head = (side.slots - side.len) >> 1
-    memmove(side.px + head, side.px + side.head, side.len * sizeof(int64_t))
-    memmove(side.qty + head, side.qty + side.head, side.len * sizeof(int64_t))
-    side.head = head
-
-
-cdef inline void shift(BookSide* side, Py_ssize_t start, Py_ssize_t n, Py_ssize_t by) noexcept nogil:
-    memmove(side.px + start + by, side.px + start, n * sizeof(int64_t))
-    memmove(side.qty + start + by, side.qty + start, n * sizeof(int64_t))
-
-
-cdef inline void remove(BookSide* side, Py_ssize_t i) noexcept nogil:
-    cdef Py_ssize_t tail = side.len - i - 1
-    if i < tail:
-        shift(side, side.head, i, 1)
-        side.head += 1
-    else:
-        shift(side, side.head + i + 1, tail, -1)
-    side.len -= 1
-
-
-cdef inline void insert(BookSide* side, Py_ssize_t i, int64_t px, int64_t qty) noexcept nogil:
-    cdef Py_ssize_t tail = side.len - i
-    cdef bint front = i < tail
-    if (front and side.head == 0) or (not front and side.head + side.len == side.slots):
-        recentre(side)  # slots are twice the capacity: there is room at both ends again
-    if front:
-        shift(side, side.head, i, -1)
-        side.head -= 1
-    else:
-        shift(side, side.head + i, tail, 1)
-    side.px[side.head + i] = px
-    side.qty[side.head + i] = qty
-    side.len += 1
-
-
-cdef int side_set(BookSide* side, int64_t px, int64_t qty) noexcept nogil:
-    cdef Py_ssize_t i = find(side, px)
-    if i < side.len and side.px[side.head + i] == px:
-        if qty != 0:
-            side.qty[side.head + i] = qty
-        else:
-            remove(side, i)
-        return SET_CHANGED
-    if qty == 0:
-        return SET_ABSENT
-    if side.len < side.capacity:
-        insert(side, i, px, qty)
-        return SET_CHANGED
-    if i < side.len:
-        remove(side, side.len - 1)
-        insert(side, i, px, qty)
-    return SET_DROPPED
-
-
-cdef void side_clear(BookSide* side) noexcept nogil:
-    side.len = 0
-    # A snapshot is appended best first, and later inserts favour the touch.
-    side.head = (side.slots - side.capacity) >> 1
-
-
-cdef Py_ssize_t side_top(const BookSide* side, Py_ssize_t n, int64_t* px, int64_t* qty) noexcept nogil:
-    if n > side.len:
-        n = side.len
-    memcpy(px, side.px + side.head, n * sizeof(int64_t))
-    memcpy(qty, side.qty + side.head, n * sizeof(int64_t))
-    return n
-
-
-cdef int64_t side_best_px(const BookSide* side) noexcept nogil:
-    return side.px[side.head] if side.len else 0
-
-
-cdef int64_t side_best_qty(const BookSide* side) noexcept nogil:
-    return side.qty[side.head] if side.len else 0
-
-
-cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil:
-    cdef Py_ssize_t i = find(side, px)
-    if i < side.len and side.px[side.head + i] == px:
-        return side.qty[side.head + i]
-    return 0
-
-
-cdef int side_alloc(BookSide* side, Py_ssize_t capacity, int64_t sign) except -1:
-    side.capacity = capacity
-    side.slots = 2 * capacity
-    side.sign = sign
-    side.px = <int64_t*> PyMem_Calloc(2 * side.slots, sizeof(int64_t))
-    if side.px is NULL:
-        raise MemoryError()
-    side.qty = side.px + side.slots
-    side_clear(side)
-    return 0
-
-
-cdef int side_rescale(BookSide* side, int64_t px_factor, int64_t qty_factor) noexcept nogil:
-    """Multiply every level, or change nothing and return -1 when one would overflow."""
-    cdef Py_ssize_t i
-    for i in range(side.head, side.head + side.len):
-        if side.px[i] > INT64_MAX // px_factor or side.qty[i] > INT64_MAX // qty_factor:
-            return -1
-    for i in range(side.head, side.head + side.len):
-        side.px[i] *= px_factor
-        side.qty[i] *= qty_factor
-    return 0
-
-
-cdef double side_qty_sum(const BookSide* side, Py_ssize_t levels) noexcept nogil:
-    cdef double total = 0.0
-    cdef Py_ssize_t i
-    for i in range(side.head, side.head + min(levels, side.len)):
-        total += <double> side.qty[i]
-    return total
-
-
-cdef double side_vwap(const BookSide* side, Py_ssize_t levels) noexcept nogil:
-    """Quantity-weighted price of the best levels, in fixed-point units; nan when empty."""
-    cdef double value = 0.0
-    cdef double total = 0.0
-    cdef Py_ssize_t i
-    for i in range(side.head, side.head + min(levels, side.len)):
-        value += <double> side.px[i] * <double> side.qty[i]
-        total += <double> side.qty[i]
-    return value / total if total > 0.0 else NAN
+cdef dict LAYOUTS = {"auto": LAYOUT_AUTO, "array": LAYOUT_ARRAY, "ladder": LAYOUT_LADDER}
 
 
 # --- the book ---------------------------------------------------------------------------------
@@ -208,27 +55,32 @@ cdef class Book:
         What the update ids promise; `CONTIGUOUS` unless told.
     index : int, optional
         The caller's number for this book.
+    layout : {"auto", "array", "ladder"}, optional
+        How a side keeps its levels: sorted arrays, a ladder of ticks, or what suits them. Changes
+        speed and memory, never an answer. For tests and measurements.
 
     Readings are floats, nan when there is no answer. They say what was last received, whatever
     the `state`: trade on them only when it is `SYNCED`.
     """
 
     def __cinit__(self, Py_ssize_t depth, *, price_scale=None, qty_scale=None, str symbol="",
-                  str topic="", policy=SequencePolicy.CONTIGUOUS, int index=-1):
+                  str topic="", policy=SequencePolicy.CONTIGUOUS, int index=-1, str layout="auto"):
         if not 1 <= depth <= DEPTH_MAX:
             raise ValueError(f"depth must be 1..{DEPTH_MAX}, was {depth}")
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, was {layout!r}")
         self.depth = depth
         self.symbol = symbol
         self.topic = topic
         self.policy_ = SequencePolicy(policy)
         self.index = index
         self.set_scales(price_scale or 0, qty_scale or 0)
-        side_alloc(&self.bid_side, 2 * depth + SLACK, -1)
-        side_alloc(&self.ask_side, 2 * depth + SLACK, 1)
+        side_alloc(&self.bid_side, 2 * depth + SLACK, -1, LAYOUTS[layout])
+        side_alloc(&self.ask_side, 2 * depth + SLACK, 1, LAYOUTS[layout])
 
     def __dealloc__(self):
-        PyMem_Free(self.bid_side.px)  # one block a side holds both arrays
-        PyMem_Free(self.ask_side.px)
+        side_free(&self.bid_side)
+        side_free(&self.ask_side)
 
     def __repr__(self):
         name = self.topic or self.symbol or "?"
@@ -254,7 +106,7 @@ cdef class Book:
         if side_rescale(&self.bid_side, px_factor, qty_factor) != 0:
             raise FixedPointError(f"{self.topic}: a level does not fit at scale {price_scale}")
         if side_rescale(&self.ask_side, px_factor, qty_factor) != 0:
-            undo_rescale(&self.bid_side, px_factor, qty_factor)
+            side_undo_rescale(&self.bid_side, px_factor, qty_factor)
             raise FixedPointError(f"{self.topic}: a level does not fit at scale {price_scale}")
         return self.set_scales(price_scale, qty_scale)
 
@@ -289,6 +141,9 @@ cdef class Book:
             self.based = True
         self.set_levels(&self.bid_side, update.bids, update.n_bids)
         self.set_levels(&self.ask_side, update.asks, update.n_asks)
+        if update.snapshot:
+            side_settle(&self.bid_side)
+            side_settle(&self.ask_side)
         self.u = update.u
         self.seq = update.seq
         self.ts_ms = update.ts_ms
@@ -307,14 +162,10 @@ cdef class Book:
         return APPLY_SNAPSHOT if update.snapshot else APPLY_APPLIED
 
     cdef void set_levels(self, BookSide* side, const Level* levels, Py_ssize_t n) noexcept nogil:
-        cdef Py_ssize_t i
-        cdef int did
-        for i in range(n):
-            did = side_set(side, levels[i].px, levels[i].qty)
-            if did == SET_ABSENT:
-                self.absent_deletes += 1
-            elif did == SET_DROPPED:
-                self.dropped_levels += 1
+        cdef Tally tally = Tally(0, 0)
+        side_apply(side, levels, n, &tally)
+        self.absent_deletes += tally.absent
+        self.dropped_levels += tally.dropped
 
     cdef void desync(self, int state) noexcept nogil:
         if self.based and state == STATE_UNSYNCED:
@@ -427,10 +278,9 @@ cdef class Book:
                 raise BookInvariantError(f"{self!r}: {name} are not in order: {prices}")
             if any(qty <= 0 or px < 0 for px, qty in side_levels):
                 raise BookInvariantError(f"{self!r}: {name} hold an empty level")
-        for side in (bounds(&self.bid_side), bounds(&self.ask_side)):
-            head, length, capacity, slots = side
-            if not (0 <= head and head + length <= slots and length <= capacity):
-                raise BookInvariantError(f"{self!r}: {head=} {length=} {capacity=} {slots=}")
+        for name, fault in (("bids", side_fault(&self.bid_side)), ("asks", side_fault(&self.ask_side))):
+            if fault is not None:
+                raise BookInvariantError(f"{self!r}: {name}: {fault}")
         if self.state_ in (STATE_SYNCED, STATE_STALE):
             if self.crossed():
                 raise BookInvariantError(f"{self!r} is {self.state.name} and crossed")
@@ -539,17 +389,24 @@ cdef class Book:
         if levels is not None:
             check_levels(levels)
             n = min(n, <Py_ssize_t> levels)
+        raw = numpy.empty((2, n), dtype=numpy.int64)
+        cdef int64_t[:, ::1] view = raw
+        if n:
+            side_top(side, n, &view[0, 0], &view[1, 0])
         array = numpy.empty((n, 2))
-        cdef double[:, ::1] view = array
-        cdef Py_ssize_t i
-        for i in range(n):
-            view[i, 0] = side.px[side.head + i] / self.px_unit
-            view[i, 1] = side.qty[side.head + i] / self.qty_unit
+        numpy.divide(raw[0], self.px_unit, out=array[:, 0])
+        numpy.divide(raw[1], self.qty_unit, out=array[:, 1])
         return array
 
     def levels(self):
         """([(px, qty), ...], [(px, qty), ...]): bids and asks as exact integers, best first."""
         return side_list(&self.bid_side), side_list(&self.ask_side)
+
+    @property
+    def layouts(self):
+        """(bids, asks): "array" or "ladder", as they are now."""
+        return ("ladder" if self.bid_side.on_ladder else "array",
+                "ladder" if self.ask_side.on_ladder else "array")
 
     @property
     def bid_levels(self):
@@ -566,18 +423,16 @@ cdef class Book:
 
 
 cdef list side_list(const BookSide* side):
-    return [(side.px[i], side.qty[i]) for i in range(side.head, side.head + side.len)]
-
-
-cdef tuple bounds(const BookSide* side):
-    return side.head, side.len, side.capacity, side.slots
-
-
-cdef void undo_rescale(BookSide* side, int64_t px_factor, int64_t qty_factor) noexcept nogil:
+    cdef Py_ssize_t n = side.len
     cdef Py_ssize_t i
-    for i in range(side.head, side.head + side.len):
-        side.px[i] //= px_factor
-        side.qty[i] //= qty_factor
+    cdef int64_t* px = <int64_t*> PyMem_Malloc((2 * n + 1) * sizeof(int64_t))
+    if px is NULL:
+        raise MemoryError()
+    try:
+        side_top(side, n, px, px + n)
+        return [(px[i], px[n + i]) for i in range(n)]
+    finally:
+        PyMem_Free(px)
 
 
 cdef int check_levels(Py_ssize_t levels) except -1:

@@ -56,11 +56,6 @@ cdef class SignalSet:
     cdef readonly Py_ssize_t volatility_window
     cdef readonly Py_ssize_t atr_window
     cdef readonly int64_t bar_ms
-    # The best levels of the book at hand, copied here because a side need not be an array.
-    cdef int64_t[LEVELS_MAX] bid_px
-    cdef int64_t[LEVELS_MAX] bid_qty
-    cdef int64_t[LEVELS_MAX] ask_px
-    cdef int64_t[LEVELS_MAX] ask_qty
 
     cdef int _make_rows(self) except -1
     cdef void _init_windows(self, Py_ssize_t doubles) noexcept

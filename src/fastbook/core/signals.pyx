@@ -13,11 +13,12 @@ from libc.stdint cimport int64_t
 
 from enum import IntEnum
 
-from fastbook.core.book cimport STATE_SYNCED, Book, side_top
+from fastbook.core.book cimport STATE_SYNCED, Book
 from fastbook.core.kernels cimport (
     checked_int, checked_positive,
-    levels_imbalance, quote_microprice, quote_mid, quote_spread_bps,
+    quote_microprice, quote_mid, quote_spread_bps,
 )
+from fastbook.core.sides cimport side_best_px, side_best_qty, side_qty_sum
 from fastbook.core.windows cimport (
     bars_init, bars_push, bars_reset,
     decay_init, decay_push, decay_reset,
@@ -107,7 +108,7 @@ cdef void signals_update(SignalSet signals, Book book) noexcept nogil:
     cdef BookWindows* w
     cdef double* row
     cdef double bid_px, bid_qty, ask_px, ask_qty, mid
-    cdef Py_ssize_t bids, asks
+    cdef double bid_ticks, ask_ticks, bid_sum, ask_sum
     cdef int64_t ts_ms = book.ts_ms
     if not 0 <= book.index < signals.books:
         return
@@ -124,24 +125,26 @@ cdef void signals_update(SignalSet signals, Book book) noexcept nogil:
         row[SIGNAL_SAMPLES] = 0.0
     w.seen_ms = max(w.seen_ms, ts_ms)
 
-    bids = side_top(&book.bid_side, signals.imbalance_levels, signals.bid_px, signals.bid_qty)
-    asks = side_top(&book.ask_side, signals.imbalance_levels, signals.ask_px, signals.ask_qty)
-    row[SIGNAL_IMBALANCE] = levels_imbalance(signals.bid_qty, bids, signals.ask_qty, asks)
-    if bids == 0 or asks == 0:
+    bid_sum = side_qty_sum(&book.bid_side, signals.imbalance_levels)
+    ask_sum = side_qty_sum(&book.ask_side, signals.imbalance_levels)
+    row[SIGNAL_IMBALANCE] = (
+        (bid_sum - ask_sum) / (bid_sum + ask_sum) if bid_sum + ask_sum > 0.0 else NAN)
+    if book.bid_side.len == 0 or book.ask_side.len == 0:
         # What needs both sides has no answer now. The windows keep theirs: nothing was lost.
         row[SIGNAL_MID] = row[SIGNAL_SPREAD_BPS] = row[SIGNAL_MICROPRICE] = NAN
         row[SIGNAL_ZSCORE] = NAN
         return
 
-    bid_px = <double> signals.bid_px[0] / book.px_unit
-    ask_px = <double> signals.ask_px[0] / book.px_unit
-    bid_qty = <double> signals.bid_qty[0] / book.qty_unit
-    ask_qty = <double> signals.ask_qty[0] / book.qty_unit
-    # Of the integers, where they are exact, and divided once: as Book.mid.
-    mid = quote_mid(<double> signals.bid_px[0], <double> signals.ask_px[0]) / book.px_unit
+    # Mid and spread of the integers, where they are exact, and divided once: as Book.mid.
+    bid_ticks = <double> side_best_px(&book.bid_side)
+    ask_ticks = <double> side_best_px(&book.ask_side)
+    bid_px = bid_ticks / book.px_unit
+    ask_px = ask_ticks / book.px_unit
+    bid_qty = <double> side_best_qty(&book.bid_side) / book.qty_unit
+    ask_qty = <double> side_best_qty(&book.ask_side) / book.qty_unit
+    mid = quote_mid(bid_ticks, ask_ticks) / book.px_unit
     row[SIGNAL_MID] = mid
-    row[SIGNAL_SPREAD_BPS] = quote_spread_bps(
-        <double> signals.bid_px[0], <double> signals.ask_px[0])
+    row[SIGNAL_SPREAD_BPS] = quote_spread_bps(bid_ticks, ask_ticks)
     row[SIGNAL_MICROPRICE] = quote_microprice(bid_px, bid_qty, ask_px, ask_qty)
     flow_push(&w.flow, bid_px, bid_qty, ask_px, ask_qty)
     row[SIGNAL_OFI] = flow_value(&w.flow)

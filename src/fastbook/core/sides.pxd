@@ -1,0 +1,123 @@
+"""One side of a book for Cython users: a struct in two layouts, and free functions over it.
+
+Use the functions: which layout a side is in changes at run time, and no answer depends on it.
+
+- Array: two sorted arrays, best first, with room at both ends. Takes any prices. A level costs
+  a search and half a move of what lies between it and the nearer end.
+- Ladder: quantities by tick ("rungs") around the touch, and a bitmap of the rungs that hold
+  something. A level costs the same anywhere. Takes prices on one tick within a span of
+  `rungs_max` ticks.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from fastbook.core.bits cimport ctz64
+
+
+cdef enum:  # what side_set did
+    SET_CHANGED = 0     # inserted, modified or deleted
+    SET_ABSENT = 1      # a delete of a level that is not held: nothing done
+    SET_DROPPED = 2     # full: the worst level, or this one, was let go
+
+cdef enum:  # what a side may be (BookSide.wanted), and what it is (a ladder if `on_ladder`)
+    LAYOUT_AUTO = 0     # a ladder where the levels fit one and are many enough to pay
+    LAYOUT_ARRAY = 1    # never a ladder
+    LAYOUT_LADDER = 2   # a ladder wherever the levels fit one, at once: for tests
+
+
+cdef struct Level:
+    int64_t px
+    int64_t qty         # 0 deletes
+
+
+cdef struct BookSide:
+    Py_ssize_t len          # levels held
+    Py_ssize_t capacity     # most levels held: topic depth plus slack
+    int64_t sign            # +1: asks, ascending; -1: bids, descending
+    bint on_ladder
+    int wanted              # one of LAYOUT_*
+    int64_t patience        # updates before the layout may change again: what a change costs is paid
+
+    # The array, always allocated. Level i (0 = best) is at slot head + i. Free slots at both ends,
+    # so that an insert moves the shorter half: near the touch and at the far edge cost the same.
+    int64_t* px             # price, best first; fixed-point
+    int64_t* qty            # quantity at px[i]; fixed-point, never 0
+    Py_ssize_t head         # slot of the best level
+    Py_ssize_t slots        # slots allocated
+
+    # The ladder, allocated when first used and grown to what the levels span. Rung k is the price
+    # base + sign * k * tick, modulo 2**64. It is empty while the side is an array.
+    int64_t* rung           # quantity by rung
+    uint64_t* bits          # bit k % 64 of word k / 64: rung k holds a level
+    uint64_t rungs          # rungs in use: a power of two, at least 64
+    uint64_t rungs_allocated
+    uint64_t rungs_max
+    uint64_t best           # rung of the best level; `rungs` when the side is empty
+    uint64_t base           # price of rung 0
+    uint64_t step           # sign * tick
+    # step = odd * 2**shift; (px - base) * inverse of odd, rotated right by shift, is the rung when
+    # px is on one, and not below `rungs` in every other case.
+    uint64_t inverse
+    int shift
+
+    # The last answer of `side_qty_sum`, as long as nothing changes up to rung top_end.
+    Py_ssize_t top_levels   # 0: no answer is kept
+    uint64_t top_end
+    double top_sum
+
+
+cdef struct Tally:      # what `side_apply` could not do, counted
+    int64_t absent
+    int64_t dropped
+
+
+cdef int side_set(BookSide* side, int64_t px, int64_t qty) noexcept nogil
+# Many at once, in order. The cost of a level on a ladder: a multiplication, a load, two stores.
+cdef void side_apply(BookSide* side, const Level* levels, Py_ssize_t n, Tally* tally) noexcept nogil
+# Choose the layout for the levels held; after a snapshot. O(levels).
+cdef void side_settle(BookSide* side) noexcept nogil
+cdef void side_clear(BookSide* side) noexcept nogil
+# Copies the best `n` levels; returns how many there were. O(n).
+cdef Py_ssize_t side_top(const BookSide* side, Py_ssize_t n, int64_t* px, int64_t* qty) noexcept nogil
+# Best price and quantity, 0 when empty.
+cdef int64_t side_best_px(const BookSide* side) noexcept nogil
+cdef int64_t side_best_qty(const BookSide* side) noexcept nogil
+# Quantity at `px`, 0 when not held. O(log n), on a ladder O(1).
+cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil
+# Sum of the quantities of the best `levels`, added best first.
+cdef double side_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil
+# Quantity-weighted price of the best levels, in fixed-point units; nan when empty.
+cdef double side_vwap(const BookSide* side, Py_ssize_t levels) noexcept nogil
+
+cdef int side_alloc(BookSide* side, Py_ssize_t capacity, int64_t sign, int wanted) except -1
+cdef void side_free(BookSide* side) noexcept
+# Multiplies every level, or changes nothing and returns -1 when one would overflow.
+cdef int side_rescale(BookSide* side, int64_t px_factor, int64_t qty_factor) noexcept nogil
+cdef void side_undo_rescale(BookSide* side, int64_t px_factor, int64_t qty_factor) noexcept nogil
+# What is wrong inside, in words; None when nothing is. O(levels + rungs).
+cdef object side_fault(const BookSide* side)
+
+
+cdef inline uint64_t rung_of(const BookSide* side, int64_t px) noexcept nogil:
+    """The rung of `px`; not below side.rungs when it is on none."""
+    cdef uint64_t scaled = (<uint64_t> px - side.base) * side.inverse
+    return scaled >> side.shift | scaled << (-side.shift & 63)
+
+
+cdef inline int64_t rung_px(const BookSide* side, uint64_t rung) noexcept nogil:
+    return <int64_t> (side.base + rung * side.step)
+
+
+cdef inline uint64_t rung_from(const BookSide* side, uint64_t rung) noexcept nogil:
+    """The first rung from this one on that holds a level; side.rungs when there is none."""
+    cdef uint64_t at = rung >> 6
+    cdef uint64_t word
+    if rung >= side.rungs:
+        return side.rungs
+    word = side.bits[at] >> (rung & 63) << (rung & 63)
+    while word == 0:
+        at += 1
+        if at == side.rungs >> 6:
+            return side.rungs
+        word = side.bits[at]
+    return at * 64 + <uint64_t> ctz64(word)

@@ -1,0 +1,1 @@
+# Nothing for Python: sides.pxd is for Cython. fastbook.core.book has the class.
