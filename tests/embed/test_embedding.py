@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,16 @@ import pytest
 from tests.conftest import skip_or_fail
 from tests.reference.wire import delta, snapshot
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = Path(__file__).with_name("program.pyx")
+EXAMPLE = ROOT / "examples" / "embed_cython" / "liquidity.pyx"
+DOCUMENT = ROOT / "docs" / "embedding.md"
 SETUP = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-setup(name="program", ext_modules=cythonize([Extension("program", ["program.pyx"])]))
+names = ("program", "liquidity", "document")
+setup(name="program", ext_modules=cythonize([Extension(n, [n + ".pyx"]) for n in names]))
 """
 
 
@@ -44,14 +49,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (shutil.which(compiler) or shutil.which("cc")):
         skip_or_fail("compiler", f"no C compiler ({compiler})")
     folder = tmp_path_factory.mktemp("embedder")
-    shutil.copy(PROGRAM, folder)
+    for source in (PROGRAM, EXAMPLE):
+        shutil.copy(source, folder)
+    (code,) = re.findall(r"^```cython\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    (folder / "document.pyx").write_text("# cython: language_level=3\n" + code)
     (folder / "setup.py").write_text(SETUP)
     run(folder, "setup.py", "-q", "build_ext", "--inplace")
     return folder
 
 
-def call(folder: Path, expression: str) -> Any:  # Any: JSON
-    return json.loads(run(folder, "-c", f"import json, program; print(json.dumps({expression}))"))
+def call(folder: Path, expression: str, module: str = "program") -> Any:  # Any: JSON
+    code = f"import json, {module}; from fastbook import Book; print(json.dumps({expression}))"
+    return json.loads(run(folder, "-c", code))
 
 
 def test_fills_and_reads_books_without_the_interpreter(folder: Path) -> None:
@@ -76,3 +85,19 @@ def test_parses_decimals(folder: Path) -> None:
         6511420,
         None,
     ]
+
+
+BOOK = (
+    "(lambda b: b.apply_snapshot([('100.0', '2'), ('99.9', '5')],"
+    " [('100.1', '1'), ('100.4', '9')], 1) and None or b)(Book(50, price_scale=1))"
+)
+
+
+def test_the_example(folder: Path) -> None:
+    expression = f"[liquidity.worst_prices({BOOK}, n) for n in (1, 3, 100)]"
+    answer = call(folder, expression, "liquidity")
+    assert answer == [[1000, 1001], [999, 1004], [0, 0]]
+
+
+def test_the_block_of_the_document(folder: Path) -> None:
+    assert call(folder, f"document.best_five({BOOK})", "document") == [[1000, 2], [999, 5]]
