@@ -50,6 +50,7 @@ LEAVES = {
     "runtime.paper": {"replay", "types", "clock"},
     "runtime.exchange_control": {"errors"},
     "runtime.logs": {"errors", "runtime.secret"},
+    "runtime.faultproxy": {"errors"},
     "runtime.metrics": {"types", "errors", "runtime.latency"},
     "runtime.expected": {"fastbook", "core", "errors"},
     "runtime.status": {"fastbook", "engine", "journal", "core", "types", "errors"},
