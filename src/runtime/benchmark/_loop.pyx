@@ -9,7 +9,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from picows.picows cimport WSFrame, WSListener, WSTransport
+from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from fastbook.bybit.frames cimport BookDecoder
 
@@ -23,30 +23,27 @@ def apply_all(BookDecoder decoder not None, list frames not None, int64_t recv_n
 
 @cython.final
 cdef class CountingListener(WSListener):
-    """Counts frames and bytes; calls `on_read(frames)` after each socket read, if given.
+    """Counts text frames and their bytes, and tells `link` of the goodbye.
 
     Reads fields of WSFrame and none of WSTransport (whose layout may change).
     """
 
     cdef readonly int64_t frames
     cdef readonly int64_t bytes
-    cdef object _on_connected
-    cdef object _on_disconnected
-    cdef object _on_read
+    cdef object _link
 
-    def __init__(self, on_connected, on_disconnected, on_read=None):
-        self._on_connected = on_connected
-        self._on_disconnected = on_disconnected
-        self._on_read = on_read
+    def __init__(self, link):
+        self._link = link
 
     cpdef on_ws_connected(self, WSTransport transport):
-        self._on_connected(transport)
+        self._link.on_connected(transport)
 
     cpdef on_ws_disconnected(self, WSTransport transport):
-        self._on_disconnected()
+        self._link.on_disconnected()
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
-        self.frames += 1
-        self.bytes += frame.payload_size
-        if frame.last_in_buffer and self._on_read is not None:
-            self._on_read(self.frames)
+        if frame.msg_type == WSMsgType.TEXT:
+            self.frames += 1
+            self.bytes += frame.payload_size
+        else:
+            self._link.on_odd_frame(<int> frame.msg_type, True, 0, b"")

@@ -24,6 +24,9 @@ Reading = tuple[float, float]
 class Peer(Protocol):
     def apply(self, frame: bytes) -> Reading: ...
 
+    def readings(self) -> dict[str, Reading]:
+        """Of every symbol, as of its last frame."""
+
 
 def feed(peer: Peer, frames: Iterable[bytes]) -> list[Reading]:
     """Every frame, and what the peer reads after it."""
@@ -82,6 +85,12 @@ class ListPeer:
             asks.clear()
         bids.update(data["b"])
         asks.update(data["a"])
+        return self._read(bids, asks)
+
+    def readings(self) -> dict[str, Reading]:
+        return {symbol: self._read(*sides) for symbol, sides in self._books.items()}
+
+    def _read(self, bids: SortedLists, asks: SortedLists) -> Reading:
         bid_size, ask_size = sum(bids.sizes[:10]), sum(asks.sizes[:10])
         return (bids.best + asks.best) / 2, (bid_size - ask_size) / (bid_size + ask_size)
 
@@ -105,6 +114,9 @@ class FastbookPeer:
         book = self._decoder.last_book
         assert book is not None
         return book.mid, book.imbalance(10)
+
+    def readings(self) -> dict[str, Reading]:
+        return {b.symbol: (b.mid, b.imbalance(10)) for b in self._decoder.books.values()}
 
 
 def check_equal(name: str, got: Sequence[Reading], expected: Sequence[Reading]) -> None:
