@@ -7,6 +7,7 @@ from fastbook.bybit.frames import BookDecoder
 from ..bybit.listener_py import Link
 
 def apply_all(decoder: BookDecoder, frames: list[bytes], recv_ns: int = 0) -> None: ...
+
 @final
 class CountingListener(WSListener):
     @property

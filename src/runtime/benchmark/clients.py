@@ -16,9 +16,10 @@ from typing import Any
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from fastbook import Book, BookDecoder, SignalSet
+from fastbook import BookDecoder, SignalSet
 
 from ..bybit.listener import Listener, MakeListener
+from ..bybit.listener_py import FeedListener
 from ._loop import CountingListener
 from .peers import Peer, Reading
 
@@ -35,7 +36,7 @@ class Received:
     cpu_s: float  # of the whole process: system calls and event loop included
     readings: dict[str, Reading] = field(default_factory=dict)  # by symbol, at the end
     arrivals: array[int] = field(default_factory=lambda: array("q"))
-    """Monotonic ns, book index, u; again and again, of each touched book after each read."""
+    """Monotonic ns, frames so far; again and again, each time that books were handed over."""
 
 
 Client = Callable[[str, ssl.SSLContext | None], Coroutine[Any, Any, Received]]
@@ -103,20 +104,15 @@ def fastbook_client(
     async def client(url: str, context: ssl.SSLContext | None) -> Received:
         decoder = BookDecoder(signals=SignalSet(symbols, sample_ms=0))
         arrivals = array("q")  # no objects: the collector has nothing to look at
-        books: list[Book] = []  # by index, as they come
 
         def on_books(touched: list[int], recv_ns: int) -> None:
-            if not keep_arrivals:
-                return
-            now_ns = time.monotonic_ns()
-            if len(books) < len(decoder.books):
-                books[:] = sorted(decoder.books.values(), key=lambda book: book.index)
-            for i in touched:
-                arrivals.extend((now_ns, i, books[i].u))
+            if keep_arrivals:
+                arrivals.extend((time.monotonic_ns(), listener.frames))
 
         link = Connection()
-        listener = make_listener(decoder, on_books, link)
-        await link.run(url, listener, context)
+        made = make_listener(decoder, on_books, link)
+        listener: FeedListener = made  # type: ignore[assignment]  # both listeners are
+        await link.run(url, made, context)
         assert decoder.signals is not None
         return Received(
             frames=decoder.counters["snapshot"] + decoder.counters["applied"],

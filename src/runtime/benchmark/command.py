@@ -6,9 +6,11 @@ import sys
 
 from ..output import print_json
 from .core import measure_allocation, measure_core, measure_mixed, measure_spot
+from .loopback import FULL, QUICK, measure_loopback
 from .machine import machine_facts
 from .results import Report
 from .table import text_table
+from .whole import measure_memory, measure_reconnect, measure_start
 
 EXIT_MISSED = 4
 
@@ -40,10 +42,16 @@ def bench(*, quick: bool, as_json: bool) -> int:
 def measure(report: Report, *, quick: bool) -> None:
     rounds = 5 if quick else 15
     say("inside one process")
-    measure_core(report, rounds=rounds)
+    measure_core(report, rounds=rounds, count_1000=250 if quick else 1000)
     measure_mixed(report, rounds=rounds)
     measure_spot(report, rounds=rounds)
     measure_allocation(report)
+    say("over loopback")
+    measure_loopback(report, QUICK if quick else FULL)
+    say("whole processes")
+    measure_memory(report)
+    measure_start(report, 3 if quick else 9)
+    measure_reconnect(report, 3 if quick else 15, 10 if quick else 50)
 
 
 def say(what: str) -> None:

@@ -118,6 +118,7 @@ def measure_core(
     *,
     rounds: int,
     count: int = 1000,
+    count_1000: int = 1000,
     times: int = 10,
     peers: Mapping[str, Callable[[], Peer]] = PEERS,
     article: str | None = None,
@@ -127,7 +128,7 @@ def measure_core(
     `article` names the peer that `article_vs_core_50` is about, if it is among them.
     """
     for depth in (50, 200, 1000):
-        n = count if depth < 1000 else count // 4
+        n = count if depth < 1000 else count_1000  # one of them a snapshot
         frames = generated.stream(n, depth=depth)
         known = peers if depth == 50 else {}
         check_answers(frames, known)

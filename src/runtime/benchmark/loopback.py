@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import gc
 import ssl
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import uvloop
 
 from . import frames as generated
-from .clients import Client, Received
-from .peers import FastbookPeer, Reading, check_equal, feed
+from .clients import Client, Received, counting_client, fastbook_client, peer_client
+from .peers import FastbookPeer, Reading, check_equal, feed, orjson_lists
 from .results import Report, middle_half
-from .sender import Job, Played, Sender
+from .sender import Job, Played, Sender, SenderError, make_certificate
 
 SYMBOLS = 50
 RATE = 50_000.0
@@ -115,29 +117,22 @@ def cpu_each(rounds: list[Received]) -> list[float]:
     return [r.cpu_s / r.frames for r in rounds]
 
 
-def latencies_us(traffic: Traffic, received: Received, played: Played, rate: float) -> list[float]:
+def latencies_us(received: Received, played: Played, rate: float) -> list[float]:
     """Of every frame, from when it was due to when the book it went into was handed over.
 
     Due, not sent: a sender held up by a slow reader does not hide the wait (coordinated
-    omission). Frames of one book that one read took in are each counted with their own due time.
+    omission). Frames that one read took in are each counted with their own due time.
     """
-    each = len(traffic.frames) // traffic.symbols
     interval_ns = 1e9 / rate
-    done = [0] * traffic.symbols  # frames of each book handed over so far
     out: list[float] = []
-    arrivals = received.arrivals
-    for at in range(0, len(arrivals), 3):
-        now_ns, index, u = arrivals[at], arrivals[at + 1], arrivals[at + 2]
-        position = done[index] - 1
-        new = position // each * each + u if position >= 0 else u
-        if new < done[index]:  # the next cycle began: u counts from 1 again
-            new += each
-        for k in range(done[index], new):
-            due_ns = played.start_ns + (k * traffic.symbols + index) * interval_ns
-            out.append((now_ns - due_ns) / 1000)
-        done[index] = new
-    if sum(done) != received.frames:
-        raise AssertionError(f"{sum(done)} arrivals of {received.frames} frames")
+    done = 0
+    for at in range(0, len(received.arrivals), 2):
+        # The goodbye may share the last read, and counts as a frame there.
+        now_ns, frames = received.arrivals[at], min(received.arrivals[at + 1], received.frames)
+        out += [(now_ns - played.start_ns - k * interval_ns) / 1000 for k in range(done, frames)]
+        done = frames
+    if done != received.frames:
+        raise AssertionError(f"{done} arrivals of {received.frames} frames")
     return out
 
 
@@ -162,7 +157,7 @@ def paced_round(
     received, played = play(sender, traffic, name, client, job)
     ordered = [0.0]
     if received.arrivals:
-        ordered = sorted(latencies_us(traffic, received, played, rate))
+        ordered = sorted(latencies_us(received, played, rate))
     return PacedRound(
         p50_us=quantile(ordered, 0.5),
         p99_us=quantile(ordered, 0.99),
@@ -193,3 +188,98 @@ def report_paced(report: Report, ours: list[PacedRound], empty: list[PacedRound]
         [100 * (r.cpu_share - e.cpu_share) for r, e in zip(ours, empty, strict=True)],
         "%",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How long and how often. Cycles are of all frames; slow clients get fewer."""
+
+    frames_each: int
+    rounds: int
+    fast_cycles: int
+    slow_cycles: int
+    paced_rounds: int
+    paced_s: float
+
+
+QUICK = Plan(frames_each=100, rounds=3, fast_cycles=40, slow_cycles=2, paced_rounds=2, paced_s=0.8)
+FULL = Plan(frames_each=200, rounds=7, fast_cycles=40, slow_cycles=2, paced_rounds=7, paced_s=2.0)
+
+
+def measure_loopback(
+    report: Report,
+    plan: Plan,
+    *,
+    slow: Mapping[str, Client] | None = None,
+    article: str | None = None,
+    floor: Client | None = None,
+) -> None:
+    """All rows about sockets. `slow` are peers; `article` the one that the targets are about.
+
+    `floor` is a client whose arrivals are the least that is possible (bench/ has one in C).
+    """
+    slow = {"picows + orjson + sorted lists": peer_client(orjson_lists)} if slow is None else slow
+    traffic = Traffic.generate(plan.frames_each)
+    contenders = {
+        "fastbook": Contender(client=fastbook_client(SYMBOLS), cycles=plan.fast_cycles),
+        "only counting": Contender(client=counting_client(), cycles=plan.fast_cycles),
+    }
+    contenders |= {n: Contender(client=c, cycles=plan.slow_cycles) for n, c in slow.items()}
+    with Sender(traffic.frames) as sender:
+        taken = throughput(sender, traffic, contenders, plan.rounds)
+        report_throughput(report, taken, prefix="loopback", over="over loopback")
+        _report_ratios(report, taken, "loopback", article)
+        _measure_paced(report, plan, sender, traffic, floor)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            tls = make_certificate(Path(folder))
+        except SenderError as e:
+            report.skipped["loopback_tls"] = str(e)
+            return
+        context = ssl.create_default_context(cafile=str(tls[0]))
+        with Sender(traffic.frames, tls) as sender:
+            taken = throughput(sender, traffic, contenders, plan.rounds, context)
+        report_throughput(report, taken, prefix="loopback_tls", over="over loopback and TLS")
+        _report_ratios(report, taken, "loopback_tls", article)
+
+
+def _report_ratios(
+    report: Report, taken: Mapping[str, list[Received]], prefix: str, article: str | None
+) -> None:
+    ours, floor = taken["fastbook"], taken["only counting"]
+    what = "time a message by the wall's clock; a compiled listener that only counts = 1"
+    report.add_ratio(f"{prefix}_vs_counting", seconds_each(ours), seconds_each(floor), what)
+    report.add_ratio(
+        f"{prefix}_vs_counting_cpu", cpu_each(ours), cpu_each(floor), "the same in CPU time"
+    )
+    for name in [name for name in taken if name not in ("fastbook", "only counting")]:
+        key = "article" if name == article else key_of(name)
+        wall = f"messages/s; {name} = 1"
+        report.add_ratio(f"{prefix}_vs_{key}", seconds_each(taken[name]), seconds_each(ours), wall)
+        cpu = f"the same by CPU time a message; {name} = 1"
+        report.add_ratio(f"{prefix}_vs_{key}_cpu", cpu_each(taken[name]), cpu_each(ours), cpu)
+
+
+def _measure_paced(
+    report: Report, plan: Plan, sender: Sender, traffic: Traffic, floor: Client | None
+) -> None:
+    keeping = fastbook_client(SYMBOLS, keep_arrivals=True)
+    rounds: dict[str, list[PacedRound]] = {"fastbook": [], "empty": [], "floor": []}
+    for _ in range(plan.paced_rounds):
+        for name, client in (("fastbook", keeping), ("empty", counting_client()), ("floor", floor)):
+            if client is not None:
+                done = paced_round(sender, traffic, name, client, plan.paced_s)
+                rounds[name].append(done)
+    report_paced(report, rounds["fastbook"], rounds["empty"])
+    if floor is None:
+        return
+    p99 = [r.p99_us for r in rounds["floor"]]
+    report.add(
+        "paced_p99_c_client", median(p99), "us", "a C client, 99th percentile",
+        spread=middle_half(p99),
+    )  # fmt: skip
+    p50 = [r.p50_us for r in rounds["floor"]]
+    report.add(
+        "paced_p50_c_client", median(p50), "us", "a C client, median", spread=middle_half(p50)
+    )
+    report.add_ratio("paced_p99_vs_c_client", [r.p99_us for r in rounds["fastbook"]], p99)

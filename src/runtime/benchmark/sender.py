@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fastbook.errors import FastbookError
 
@@ -93,7 +93,7 @@ class Sender:
         answer: Played = self._receive()
         return answer
 
-    def _receive(self):  # type: ignore[no-untyped-def]  # a pipe has no type
+    def _receive(self) -> Any:  # Any: a pipe has no type
         if not self._pipe.poll(PEER_TIMEOUT_S):
             raise SenderError("the sending process does not answer")
         try:
