@@ -130,7 +130,16 @@ def duration_s(text: str) -> float:
 
 symbol_count = whole(1, SYMBOLS_MAX)
 message_rate = whole(1, RATE_MAX)
-port_number = whole(0, 65_534)  # the port after it is needed too
+port_number = whole(0, 65_535)
+
+
+def category_list(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if len(set(names)) != len(names) or not set(names) <= {"linear", "spot", "inverse"}:
+        raise argparse.ArgumentTypeError("must be a comma list of linear, spot and inverse")
+    return names
+
+
 seed_number = whole(0, 2**63 - 1)
 
 
@@ -177,14 +186,17 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "fastbook simulate --port 8765 --symbols 10",
     )
     command.add_argument(
-        "--category", default="linear", choices=("linear", "spot"), help="linear or spot (linear)"
+        "--categories",
+        type=category_list,
+        default=("linear",),
+        help="comma list of linear, spot and inverse (linear)",
     )
     command.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
     command.add_argument(
         "--port",
         type=port_number,
         default=0,
-        help="of REST and the private stream; the public stream is on the next; 0 takes free ones (0)",
+        help="of REST and all streams; 0 takes a free one (0)",
     )
     command.add_argument("--symbols", type=symbol_count, default=50, help="how many (50)")
     command.add_argument("--seed", type=seed_number, default=7, help="of the order flow (7)")

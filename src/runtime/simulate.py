@@ -18,9 +18,8 @@ def simulate(args: argparse.Namespace) -> int:
     set_up_logging(args.log_level)
     options = SimulatorOptions(
         host=args.host,
-        category=args.category,
-        rest_port=args.port,
-        ws_port=args.port + 1 if args.port else 0,
+        categories=args.categories,
+        port=args.port,
         symbols=args.symbols,
         seed=args.seed,
         rate=args.rate,

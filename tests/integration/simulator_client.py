@@ -36,6 +36,9 @@ def run(scenario: Callable[[Client], Any], **options: Any) -> None:
 
 @asynccontextmanager
 async def exchange(**options: Any) -> AsyncIterator[Client]:
+    category = options.pop("category", None)
+    if category:
+        options["categories"] = (category,)
     sim = Simulator(SimulatorOptions(**({"symbols": 3} | options)))
     endpoints = await sim.start()
     try:
@@ -54,7 +57,7 @@ class Client:
 
     @asynccontextmanager
     async def public(self, category: str | None = None) -> AsyncIterator[Socket]:
-        category = category or self.sim.options.category
+        category = category or self.sim.options.categories[0]
         async with self.http.ws_connect(
             f"{self.endpoints.ws_public}/{category}", max_msg_size=0
         ) as ws:

@@ -164,6 +164,33 @@ def test_malformed_requests_are_answered_and_nothing_else_happens(text: bytes) -
     run(scenario)
 
 
+def test_one_port_serves_several_categories_each_with_its_own_books() -> None:
+    async def scenario(client: Client) -> None:
+        ports = {
+            url.split("/")[2]
+            for url in (client.endpoints.rest, client.endpoints.ws_public,
+                        client.endpoints.ws_private, client.endpoints.ws_trade)
+        }  # fmt: skip
+        assert len(ports) == 1
+        async with client.public("linear") as linear, client.public("spot") as spot:
+            for ws in (linear, spot):
+                assert (await ws.subscribe(BOOK))["success"]
+            one, two = await linear.data(BOOK), await spot.data(BOOK)
+            assert list(one)[1:3] == ["type", "ts"]
+            assert list(two)[1:3] == ["ts", "type"]
+            for category, frame in (("linear", one), ("spot", two)):
+                topic = client.sim.hub.find(BOOK, category)
+                assert topic is not None
+                assert len(topic.readers) == 1
+                rest = await client.get(
+                    "/v5/market/orderbook", category=category, symbol="BTCUSDT", limit=50
+                )
+                ours = {Decimal(px) for px, _ in frame["data"]["b"]}
+                assert {Decimal(px) for px, _ in rest["result"]["b"]} & ours
+
+    run(scenario, categories=("linear", "spot"))
+
+
 def test_unknown_paths_are_not_found() -> None:
     async def scenario(client: Client) -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -369,7 +396,7 @@ def test_same_seed_same_market_and_keys() -> None:
 def test_port_in_use_is_one_clear_error() -> None:
     async def scenario(client: Client) -> None:
         port = int(client.endpoints.rest.rpartition(":")[2])
-        second = Simulator(SimulatorOptions(symbols=1, rest_port=port))
+        second = Simulator(SimulatorOptions(symbols=1, port=port))
         with pytest.raises(TransportError, match="cannot listen"):
             await second.start()
 
@@ -418,6 +445,6 @@ def test_secrets_are_not_in_reprs_and_options_are_checked() -> None:
     for key in sim.keys:
         assert key.api_secret not in repr(key)
     with pytest.raises(ConfigError) as refused:
-        SimulatorOptions(host="8.8.8.8", category="option", symbols=0, rate=-1.0)
-    for word in ("host", "category", "symbols", "rate"):
+        SimulatorOptions(host="8.8.8.8", categories=("option",), symbols=0, rate=-1.0)
+    for word in ("host", "categories", "symbols", "rate"):
         assert word in str(refused.value)

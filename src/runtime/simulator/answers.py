@@ -72,13 +72,12 @@ class Answers:
 
     def category(self, query: Query) -> str:
         category = query.get("category", "")
-        if category != self._market.category:
+        if category not in self._market.categories:
             raise bad("category invalid")
         return category
 
     def instrument(self, query: Query) -> Instrument:
-        self.category(query)
-        return self._market.venue.instrument(self._market.category, query.get("symbol", ""))
+        return self._market.venue.instrument(self.category(query), query.get("symbol", ""))
 
     # Market data.
 
@@ -89,7 +88,7 @@ class Answers:
         symbol, base = query.get("symbol"), query.get("baseCoin")
         wanted = [
             i
-            for i in self._market.instruments
+            for i in self._market.in_category(category)
             if (not symbol or i.symbol == symbol) and (not base or i.base == base)
         ]
         if symbol and not wanted:
@@ -126,7 +125,7 @@ class Answers:
 
     def tickers(self, query: Query, now_ms: int) -> Json:
         category = self.category(query)
-        instruments = self._market.instruments
+        instruments = self._market.in_category(category)
         if query.get("symbol"):
             instruments = [self.instrument(query)]
         rows = []
@@ -177,6 +176,8 @@ class Answers:
         order_id, link_id = query.get("orderId", ""), query.get("orderLinkId", "")
         for order in orders:
             instrument = order.instrument
+            if instrument.category != query["category"]:
+                continue
             if order_id:
                 if order.order_id == order_id:
                     yield order
@@ -234,9 +235,10 @@ class Answers:
         by_symbol = self._market.by_symbol
 
         def matches(row: Row) -> bool:
-            instrument = by_symbol[row["symbol"]]
+            instrument = by_symbol[row["category"], row["symbol"]]
             return (
-                (not symbol or instrument.symbol == symbol)
+                instrument.category == query["category"]
+                and (not symbol or instrument.symbol == symbol)
                 and (not base or instrument.base == base)
                 and (not settle or instrument.settle == settle)
                 and all(row[key] == value for key, value in wanted)
@@ -261,10 +263,14 @@ class Answers:
             raise bad("symbol or settleCoin needed")
         limit = limit_of(query, 20, 200)
         if symbol:
-            held = [account.position(self._market.by_symbol[symbol])]
+            held = [account.position(self._market.by_symbol[query["category"], symbol])]
         else:
             held = [
-                p for p in account.positions.values() if p.qty and p.instrument.settle == settle
+                p
+                for p in account.positions.values()
+                if p.qty
+                and p.instrument.settle == settle
+                and p.instrument.category == query["category"]
             ]
         rows = [
             query_position_row(
@@ -291,10 +297,10 @@ class Answers:
 
     def fee_rates(self, query: Query) -> Json:
         category = self.category(query)
-        instruments = self._market.instruments
+        instruments = self._market.in_category(category)
         if query.get("symbol"):
             instruments = [self.instrument(query)]
-        rates = self._rules.fees(self._market.category)
+        rates = self._rules.fees(Category(category))
         rows = [
             {
                 "symbol": i.symbol,

@@ -31,7 +31,7 @@ class TopicHub:
         self._options = options
         self._market = market
         self._counters = counters
-        self.topics: dict[str, Topic] = {}
+        self.topics: dict[tuple[str, str], Topic] = {}  # by (category, name)
         self._books: list[BookTopic] = []  # those that somebody reads
         self._tickers: list[TickerTopic] = []
         self._trades: dict[int, TradeTopic] = {}
@@ -43,13 +43,17 @@ class TopicHub:
         self._idle = 0
         self._last_s = 0.0
 
-    def find(self, name: str) -> Topic | None:
-        """The topic of this name, None when the category has no such topic."""
-        topic = self.topics.get(name)
+    def find(self, name: str, category: str = "") -> Topic | None:
+        """The topic of this name, None when the category has no such topic.
+
+        Without a category: of the first one that the exchange has.
+        """
+        key = (category or self._options.categories[0], name)
+        topic = self.topics.get(key)
         if topic is None:
-            topic = self._make(name)
+            topic = self._make(*key)
             if topic is not None:
-                self.topics[name] = topic
+                self.topics[key] = topic
         return topic
 
     def symbol_of(self, name: str) -> str | None:
@@ -60,9 +64,9 @@ class TopicHub:
             return symbol if depth in DEPTHS else None
         return rest if kind in ("publicTrade", "tickers") else None
 
-    def _make(self, name: str) -> Topic | None:
+    def _make(self, category: str, name: str) -> Topic | None:
         symbol = self.symbol_of(name)
-        instrument = self._market.by_symbol.get(symbol) if symbol else None
+        instrument = self._market.by_symbol.get((category, symbol)) if symbol else None
         if instrument is None:
             return None
         kind, _, rest = name.partition(".")
@@ -74,16 +78,18 @@ class TopicHub:
         return TickerTopic(name, instrument, self._market)
 
     def book(self, depth: int, instrument: Instrument) -> BookTopic:
-        topic = self.find(f"orderbook.{depth}.{instrument.symbol}")
+        topic = self.find(f"orderbook.{depth}.{instrument.symbol}", str(instrument.category))
         assert isinstance(topic, BookTopic)
         return topic
 
-    def matching(self, pattern: str) -> list[BookTopic]:
+    def matching(self, pattern: str, category: str = "") -> list[BookTopic]:
         """Order book topics made so far whose name matches, with shell wildcards."""
         return [
             topic
-            for name, topic in self.topics.items()
-            if isinstance(topic, BookTopic) and fnmatchcase(name, pattern)
+            for (of, name), topic in self.topics.items()
+            if isinstance(topic, BookTopic)
+            and (not category or of == category)
+            and fnmatchcase(name, pattern)
         ]
 
     def join(self, topic: Topic, reader: Reader, now_ms: int) -> None:

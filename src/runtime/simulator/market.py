@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from fastbook.replay.matching import MarketFlow, MatchingBook
 from fastbook.replay.money import over, times, wire_text
-from fastbook.replay.universe import universe
+from fastbook.replay.universe import Market, universe
 from fastbook.replay.venue import Venue
 from fastbook.types import Category, Instrument, Side
 
@@ -41,6 +41,16 @@ class Trade:
     trade_id: str
     seq: int
     tick_direction: str
+
+
+def make_markets(symbols: int, categories: Sequence[Category]) -> list[Market]:
+    """`symbols` markets of every category, one index counting through all of them."""
+    markets: list[Market] = []
+    for category in categories:
+        for market in universe(symbols, category):
+            instrument = replace(market.instrument, index=len(markets))
+            markets.append(replace(market, instrument=instrument))
+    return markets
 
 
 class SymbolFeed:
@@ -75,10 +85,10 @@ class SimulatedMarket:
 
     def __init__(self, options: SimulatorOptions, on_trades: Callable[[int], None]) -> None:
         """`on_trades(index)` is called when `pending_trades(index)` may have grown."""
-        self.category = Category(options.category)
-        self._markets = universe(options.symbols, self.category)
+        self.categories = tuple(Category(c) for c in options.categories)
+        self._markets = make_markets(options.symbols, self.categories)
         self.instruments = [m.instrument for m in self._markets]
-        self.by_symbol = {i.symbol: i for i in self.instruments}
+        self.by_symbol = {(str(i.category), i.symbol): i for i in self.instruments}
         self.books = [MatchingBook() for _ in self._markets]
         self.flow = MarketFlow(
             self.books, self._markets, seed=options.seed, events_per_s=options.events_per_s
@@ -102,7 +112,7 @@ class SimulatedMarket:
         if trades:
             feed, pending = self.feeds[index], self._pending[index]
             for side, px, qty in trades:
-                trade = feed.add(Side(side), px, qty, now_ms, self._trade_id(), seq)
+                trade = feed.add(Side(side), px, qty, now_ms, self._trade_id(feed.instrument), seq)
                 if self._wanted[index]:
                     pending.append(trade)
             self.venue.prices.set_last(index, feed.last_px)
@@ -132,8 +142,11 @@ class SimulatedMarket:
             self._pending[index] = []
         return trades
 
-    def _trade_id(self) -> str:
-        if self.category is Category.SPOT:
+    def in_category(self, category: str) -> list[Instrument]:
+        return [i for i in self.instruments if i.category == category]
+
+    def _trade_id(self, instrument: Instrument) -> str:
+        if instrument.category is Category.SPOT:
             self._spot_trade += 1
             return str(self._spot_trade)
         text = f"{self._random.getrandbits(128):032x}"  # a UUID's shape, at a third of its cost
@@ -143,19 +156,19 @@ class SimulatedMarket:
 
     def px_text(self, instrument: Instrument, px: int) -> str:
         """A price of a public frame: fixed decimals on linear, stripped on spot."""
-        if self.category is Category.SPOT:
+        if instrument.category is Category.SPOT:
             return wire_text(instrument.px_decimal(px))
         return fixed_text(px, instrument.price_scale)
 
     def qty_text(self, instrument: Instrument, qty: int) -> str:
-        if self.category is Category.SPOT:
+        if instrument.category is Category.SPOT:
             return wire_text(instrument.qty_decimal(qty))
         return fixed_text(qty, instrument.qty_scale)
 
     def trade_row(self, instrument: Instrument, trade: Trade) -> Json:
         """One element of a `publicTrade` frame, keys in the venue's order."""
         px, qty = self.px_text(instrument, trade.px), self.qty_text(instrument, trade.qty)
-        if self.category is Category.SPOT:
+        if instrument.category is Category.SPOT:
             return {
                 "i": trade.trade_id,
                 "T": trade.ts_ms,
@@ -200,7 +213,7 @@ class SimulatedMarket:
             "turnover24h": turnover,
             "price24hPcnt": wire_text(change),
         }
-        if self.category is Category.SPOT:
+        if instrument.category is Category.SPOT:
             return {"symbol": instrument.symbol, **common, "usdIndexPrice": wire_text(mark)}
         interest = 1_000_000 * instrument.qty_min
         interest_value = times(instrument.qty_decimal(interest), mark).quantize(Decimal("0.01"))

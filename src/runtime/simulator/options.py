@@ -11,7 +11,7 @@ from typing import Any
 from fastbook.errors import ConfigError
 from fastbook.replay.clearing import VenueRules
 
-CATEGORIES = ("linear", "spot")
+CATEGORIES = ("linear", "spot", "inverse")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +23,9 @@ class SimulatorOptions:
     """
 
     host: str = "127.0.0.1"
-    rest_port: int = 0  # REST and the private stream; 0 = any free port
-    ws_port: int = 0  # the public stream
-    category: str = "linear"
-    symbols: int = 50
+    port: int = 0  # of everything: REST and all streams; 0 = any free one
+    categories: tuple[str, ...] = ("linear",)
+    symbols: int = 50  # of each category
     seed: int = 7
     rate: float | None = None
     events_per_s: float = 250.0  # of the order flow, a symbol, at the venue's own cadence
@@ -45,11 +44,13 @@ class SimulatorOptions:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.category not in CATEGORIES:
-            problems.append(f"category must be one of {CATEGORIES}, was {self.category!r}")
+        unknown = [c for c in self.categories if c not in CATEGORIES]
+        if unknown or not self.categories or len(set(self.categories)) != len(self.categories):
+            problems.append(
+                f"categories must be different ones of {CATEGORIES}, were {self.categories}"
+            )
         for name, low, high in (
-            ("rest_port", 0, 65535),
-            ("ws_port", 0, 65535),
+            ("port", 0, 65535),
             ("symbols", 1, 1000),
             ("events_per_frame", 1, 1000),
             ("accounts", 1, 1000),

@@ -1,4 +1,8 @@
-"""The public stream: control requests in their dialects, and frames out in batches."""
+"""The public streams: control requests in their dialects, and frames out in batches.
+
+aiohttp speaks the handshake and reads requests. Frames go out beside it, whole and already
+framed, with one write a tick: that is what makes tens of thousands a second cheap.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from aiohttp import WSMsgType, web
 
 from .hub import TopicHub
 from .topics import Topic, ws_json
@@ -16,7 +20,7 @@ from .topics import Topic, ws_json
 SPOT_ARGS_MAX = 10
 ARGS_CHARS_MAX = 21_000
 REQUEST_BYTES_MAX = 256 * 1024
-_TEXT_KINDS = (WSMsgType.TEXT, WSMsgType.CONTINUATION)
+CLOSE_TIMEOUT_S = 1.0  # for the peer's half of the closing handshake
 
 
 class PublicExchange:
@@ -25,7 +29,7 @@ class PublicExchange:
     def __init__(
         self,
         hub: TopicHub,
-        category: str,
+        categories: tuple[str, ...],
         counters: Counter[str],
         clock: Callable[[], tuple[float, int]],
         *,
@@ -33,7 +37,7 @@ class PublicExchange:
     ) -> None:
         """`clock()` is (monotonic seconds, wall clock ms)."""
         self.hub = hub
-        self.category = category
+        self.categories = categories
         self.counters = counters
         self.clock = clock
         self.slow_reader_bytes_max = slow_reader_bytes_max
@@ -48,6 +52,28 @@ class PublicExchange:
     def new_conn_id(self) -> str:
         self._connections += 1
         return f"d4sim{self._connections:015d}-pub"
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Handler of the upgrade."""
+        category = request.match_info["category"]
+        if category not in self.categories:
+            self.counters["unknown_paths"] += 1
+            return web.Response(status=404)
+        socket = web.WebSocketResponse(
+            max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
+        )
+        await socket.prepare(request)
+        session = PublicSession(self, category, socket, request)
+        self.sessions[session] = None
+        self.all_gone.clear()
+        self.counters["public_connections"] += 1
+        try:
+            await session.run()
+        finally:
+            self.sessions.pop(session, None)
+            if not self.sessions:
+                self.all_gone.set()
+        return socket
 
     def flush(self) -> None:
         """Hand what every connection has queued to its socket, one write each."""
@@ -69,54 +95,42 @@ class PublicExchange:
                 session.drop()
 
 
-class PublicSession(WSListener):
+class PublicSession:
     """One connection. Frames are queued as bytes and written once per tick."""
 
-    def __init__(self, exchange: PublicExchange) -> None:
+    def __init__(
+        self,
+        exchange: PublicExchange,
+        category: str,
+        socket: web.WebSocketResponse,
+        request: web.Request,
+    ) -> None:
         self._exchange = exchange
-        self._transport: WSTransport | None = None
+        self._spot = category == "spot"
+        self._category = category
+        self._socket = socket
+        self._request = request
         self._outbox: list[bytes] = []
         self._topics: dict[str, Topic] = {}
         self._chars = 0
-        self._partial = bytearray()
         self.conn_id = exchange.new_conn_id()
         self.active_s = exchange.clock()[0]
 
-    # Socket callbacks.
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = transport
-        self._exchange.sessions[self] = None
-        self._exchange.all_gone.clear()
-        self._exchange.counters["public_connections"] += 1
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        self._transport = None
-        self._exchange.sessions.pop(self, None)
-        if not self._exchange.sessions:
-            self._exchange.all_gone.set()
-        for topic in self._topics.values():
-            self._exchange.hub.leave(topic, self)
-        self._topics.clear()
-        self._outbox.clear()
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self.active_s = self._exchange.clock()[0]
-        if frame.msg_type == WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code(), frame.get_close_message())
-            transport.disconnect()
-            return
-        if frame.msg_type not in _TEXT_KINDS:
-            return  # pings are answered by picows
-        self._partial += frame.get_payload_as_bytes()
-        if len(self._partial) > REQUEST_BYTES_MAX:
-            self.drop()
-            return
-        if frame.fin:
-            message = bytes(self._partial)
-            self._partial.clear()
-            self._request(message)
-            self.flush()
+    async def run(self) -> None:
+        """Read requests until the peer is gone. aiohttp answers control frames."""
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message.type is not WSMsgType.TEXT:
+                    break
+                self.active_s = self._exchange.clock()[0]
+                self._take(message.data)
+                self.flush()
+        finally:
+            for topic in self._topics.values():
+                self._exchange.hub.leave(topic, self)
+            self._topics.clear()
+            self._outbox.clear()
 
     # Sending.
 
@@ -125,9 +139,9 @@ class PublicSession(WSListener):
         self._outbox.append(frame)
 
     def flush(self) -> None:
-        if not self._outbox or self._transport is None:
+        socket = self._request.transport
+        if not self._outbox or socket is None or socket.is_closing():
             return
-        socket = self._transport.underlying_transport
         if socket.get_write_buffer_size() > self._exchange.slow_reader_bytes_max:
             self._exchange.counters["slow_readers"] += 1
             self.drop()
@@ -140,14 +154,14 @@ class PublicSession(WSListener):
     def drop(self) -> None:
         """Break the connection without a close frame."""
         self._outbox.clear()
-        if self._transport is not None:
-            self._transport.disconnect(False)
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
     # Control requests.
 
-    def _request(self, message: bytes) -> None:
+    def _take(self, text: str) -> None:
         try:
-            request = orjson.loads(message)
+            request = orjson.loads(text)
         except orjson.JSONDecodeError:
             request = None
         if not isinstance(request, dict):
@@ -165,7 +179,7 @@ class PublicSession(WSListener):
 
     def _answer(self, op: str, request: dict[str, Any], *, note: str = "", error: str = "") -> None:
         """One acknowledgement; spot repeats the op and omits an absent `req_id`."""
-        spot = self._exchange.category == "spot"
+        spot = self._spot
         answer: dict[str, Any] = {
             "success": not error,
             "ret_msg": error or note or (op if spot else ""),
@@ -182,7 +196,7 @@ class PublicSession(WSListener):
         if not isinstance(args, list) or not args or not all(isinstance(a, str) for a in args):
             self._answer(op, request, error="Params Error")
             return
-        if self._exchange.category == "spot" and len(args) > SPOT_ARGS_MAX:
+        if self._spot and len(args) > SPOT_ARGS_MAX:
             self._answer(op, request, error=f"args size >{SPOT_ARGS_MAX}")
             return
         if op == "unsubscribe":
@@ -227,11 +241,11 @@ class PublicSession(WSListener):
             return None, f"error:handler not found,topic:{name}"
         if name in self._topics:
             return None, f"error:already subscribed,topic:{name}"
-        topic = exchange.hub.find(name)
+        topic = exchange.hub.find(name, self._category)
         if topic is not None:
             return topic, ""
         symbol = exchange.hub.symbol_of(name)
-        if symbol and exchange.category == "spot":
+        if symbol and self._spot:
             return None, f"Invalid symbol :[{name}]"
         return None, f"error:handler not found,topic:{name}"
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
-from picows import WSListener, WSUpgradeRequest, ws_create_server
 
 from fastbook.errors import TransportError
 from fastbook.replay.money import wire_text
@@ -24,7 +23,7 @@ from .hub import TopicHub
 from .market import SimulatedMarket
 from .options import ApiKey, Endpoints, SimulatorOptions
 from .private import PrivateExchange
-from .public import REQUEST_BYTES_MAX, PublicExchange, PublicSession
+from .public import PublicExchange
 from .rest import BODY_BYTES_MAX, RestExchange
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class Simulator:
         keys = Keys(self.keys)
         self.public = PublicExchange(
             self.hub,
-            options.category,
+            options.categories,
             self.counters,
             self._clock,
             slow_reader_bytes_max=options.slow_reader_bytes_max,
@@ -88,7 +87,6 @@ class Simulator:
         )
         self._endpoints: Endpoints | None = None
         self._runner: web.AppRunner | None = None
-        self._ws_server: asyncio.Server | None = None
         self._clockwork: asyncio.Task[None] | None = None
 
     def _open_accounts(self) -> None:
@@ -118,24 +116,13 @@ class Simulator:
     async def start(self) -> Endpoints:
         """Bind, and begin to trade. TransportError when a port cannot be had."""
         options = self.options
-        port = options.ws_port
         try:
-            self._ws_server = await ws_create_server(
-                self._accept,
-                options.host,
-                options.ws_port,
-                ssl=options.tls,
-                max_frame_size=REQUEST_BYTES_MAX,
-                logger_name="simulator",
-            )
-            port = options.rest_port
-            rest_port = await self._start_http()
+            port = await self._start_http()
         except OSError as e:
             await self.stop()
             why = os.strerror(e.errno) if e.errno else str(e)
-            raise TransportError(f"cannot listen on {options.host}:{port}: {why}") from e
-        ws_port = self._ws_server.sockets[0].getsockname()[1]
-        self._endpoints = self._make_endpoints(rest_port, ws_port)
+            raise TransportError(f"cannot listen on {options.host}:{options.port}: {why}") from e
+        self._endpoints = self._make_endpoints(port)
         self._clockwork = asyncio.create_task(self._run(), name="simulator-clockwork")
         self._clockwork.add_done_callback(self._clockwork_ended)
         return self._endpoints
@@ -143,25 +130,26 @@ class Simulator:
     async def _start_http(self) -> int:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         self.rest.add_routes(app)
-        app.router.add_get("/v5/private", self.private.serve)
+        app.router.add_get("/v5/public/{category}", self.public.serve, allow_head=False)
+        app.router.add_get("/v5/private", self.private.serve, allow_head=False)
         add_control_routes(app, self.faults, self.state)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(
-            self._runner, self.options.host, self.options.rest_port, ssl_context=self.options.tls
+            self._runner, self.options.host, self.options.port, ssl_context=self.options.tls
         )
         await site.start()
         port: int = self._runner.addresses[0][1]
         return port
 
-    def _make_endpoints(self, rest_port: int, ws_port: int) -> Endpoints:
+    def _make_endpoints(self, port: int) -> Endpoints:
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         s = "s" if self.options.tls is not None else ""
         return Endpoints(
-            rest=f"http{s}://{host}:{rest_port}",
-            ws_public=f"ws{s}://{host}:{ws_port}/v5/public",
-            ws_private=f"ws{s}://{host}:{rest_port}/v5/private",
-            ws_trade=f"ws{s}://{host}:{rest_port}/v5/trade",
+            rest=f"http{s}://{host}:{port}",
+            ws_public=f"ws{s}://{host}:{port}/v5/public",
+            ws_private=f"ws{s}://{host}:{port}/v5/private",
+            ws_trade=f"ws{s}://{host}:{port}/v5/trade",
             accounts=self.keys,
         )
 
@@ -172,23 +160,10 @@ class Simulator:
             await asyncio.wait([self._clockwork])  # how it ended is in `failure`
             self._clockwork = None
         await self.private.close()
-        if self._ws_server is not None:
-            self._ws_server.close()
         self.public.cut()
-        if self._ws_server is not None:
-            await self._ws_server.wait_closed()
-            self._ws_server = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-
-    def _accept(self, request: WSUpgradeRequest) -> WSListener | None:
-        """Listener of a public connection; None answers 404."""
-        path = request.path.decode("ascii", "replace").partition("?")[0]
-        if path != f"/v5/public/{self.options.category}":
-            self.counters["unknown_paths"] += 1
-            return None
-        return PublicSession(self.public)
 
     # The clockwork: one task moves the market and sends what is due.
 
@@ -234,18 +209,23 @@ class Simulator:
         """Counters, topics and every account to the last digit. Any: it is JSON."""
         return {
             "seed": self.options.seed,
-            "category": self.options.category,
-            "symbols": [i.symbol for i in self.market.instruments],
+            "category": self.options.categories[0],
+            "categories": list(self.options.categories),
+            "symbols": [i.symbol for i in self.market.in_category(self.options.categories[0])],
             "failure": repr(self.failure) if self.failure else "",
             "counters": dict(self.counters) | {"rate_limited": self.rest.limits.refused},
             "public_sessions": len(self.public.sessions),
             "private_sessions": len(self.private.sessions),
             "topics": {
-                name: {"readers": len(topic.readers), "frames": topic.frames}
-                for name, topic in self.hub.topics.items()
+                self._label(*key): {"readers": len(topic.readers), "frames": topic.frames}
+                for key, topic in self.hub.topics.items()
             },
             "accounts": [self._account_state(key) for key in self.keys],
         }
+
+    def _label(self, category: str, name: str) -> str:
+        """A topic's name; those of all but the first category begin with theirs."""
+        return name if category == self.options.categories[0] else f"{category}/{name}"
 
     def _account_state(self, key: ApiKey) -> dict[str, Any]:
         account = self.venue.account(key.account)
@@ -263,6 +243,7 @@ class Simulator:
             "events_dropped": account.events_dropped,
             "positions": [
                 {
+                    "category": str(p.instrument.category),
                     "symbol": p.instrument.symbol,
                     "qty": wire_text(p.instrument.qty_decimal(p.qty)),
                     "cost": wire_text(p.cost),
