@@ -18,6 +18,7 @@ from fastbook.errors import TransportError
 from fastbook.runtime.bybit.listener import Listener
 from fastbook.runtime.faultproxy.proxy import FaultProxy
 from fastbook.runtime.simulator.options import Endpoints
+from fastbook.runtime.simulator.topics import BookTopic
 
 SETUP = Setup(Listener, uv=False)
 Scenario = Callable[["Rig"], Coroutine[Any, Any, None]]
@@ -80,12 +81,13 @@ def run(scenario: Scenario, **options: Any) -> None:
 
 async def equals_the_exchange(rig: Rig, seen: Watched, topic: str) -> None:
     """The feed's book is that of the exchange, at one and the same `u`."""
-    sim_topic = rig.client.sim.hub.topics[topic]
+    published = rig.client.sim.hub.find(topic)
+    assert isinstance(published, BookTopic)
     symbol = topic.rpartition(".")[2]
     book = seen.book(topic)
 
     def same() -> bool:
-        frame = orjson.loads(sim_topic.publisher.repeat(0))  # type: ignore[attr-defined]
+        frame = orjson.loads(published.publisher.repeat(0))
         if not seen.synced(topic) or frame["data"]["u"] != book.u:
             return False
         expected = PlainBook()
