@@ -100,7 +100,7 @@ def check_orders(desk: Desk, account: Account) -> None:
     for order in orders:
         assert book.order(order.number) == (order.side, order.px, order.leaves, account.number)
         assert 0 < order.leaves <= order.qty
-    working = account.working.get(0)
+    working = account.working.get((0, 0))
     if working is not None:
         sums = {
             side: sum(o.px * o.leaves for o in orders if o.side is side and not o.reduce_only)

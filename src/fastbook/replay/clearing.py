@@ -11,7 +11,7 @@ from decimal import Decimal
 from fastbook.errors import ConfigError
 from fastbook.replay.accounts import Account, Event, Order, Row
 from fastbook.replay.margin import Figures, Prices
-from fastbook.replay.money import ZERO, minus, notional, pico, plus, times
+from fastbook.replay.money import ZERO, contract_value, minus, pico, plus, times
 from fastbook.replay.rows import execution_row, order_row, position_row
 from fastbook.types import Category, Instrument, Side
 
@@ -34,6 +34,7 @@ class VenueRules:
     market_band: Decimal = Decimal("0.01")  # protection price of market orders, of the last price
     limit_band: Decimal = Decimal("0.02")  # limit prices, of the mark; beyond it see clamp_limit_px
     clamp_limit_px: bool = True  # derivatives: move the price to the band; False refuses it
+    conditional_orders_max: int = 10  # per account and symbol, waiting for their trigger
     active_orders_max: int = 500  # per account and symbol (spot: per account)
     closed_orders_max: int = 10_000  # remembered per account
     executions_max: int = 20_000  # remembered per account
@@ -63,6 +64,7 @@ class Told:
 
     orders: list[Row] = field(default_factory=list)
     executions: list[Row] = field(default_factory=list)
+    fills: list[tuple[Order, int]] = field(default_factory=list)  # (order, quantity)
 
 
 class Clearing:
@@ -92,14 +94,14 @@ class Clearing:
 
     def book_fill(
         self, order: Order, px: int, qty: int, *, is_maker: bool, now_ms: int, seq: int,
-        exec_id: str,
+        exec_id: str, exec_type: str = "Trade",
     ) -> Row:  # fmt: skip
         """Book one fill of `order` into its account and return the execution row."""
         instrument = order.instrument
         account = self._accounts[order.account]
         rates = self._rules.fees(instrument.category)
         rate = rates.maker if is_maker else rates.taker
-        value = notional(instrument, px, qty)
+        value = contract_value(instrument, px, qty)
         order.cum_qty += qty
         order.cum_value = plus(order.cum_value, value)
         order.updated_ms = now_ms
@@ -109,7 +111,7 @@ class Clearing:
         else:
             coin = instrument.settle
             fee = pico(times(value, rate))
-            pnl, closed = self._settle_linear(account, order, px, qty, fee, now_ms, seq)
+            pnl, closed = self._settle_contract(account, order, px, qty, fee, now_ms, seq)
         order.fees[coin] = plus(order.fees.get(coin, ZERO), fee)
         row = execution_row(
             order,
@@ -126,16 +128,17 @@ class Clearing:
             mark=self._prices.mark(instrument.index),
             now_ms=now_ms,
             seq=seq,
+            exec_type=exec_type,
         )
         account.executions.append(row)
         return row
 
     @staticmethod
-    def _settle_linear(
+    def _settle_contract(
         account: Account, order: Order, px: int, qty: int, fee: Decimal, now_ms: int, seq: int
     ) -> tuple[Decimal, int]:
         instrument = order.instrument
-        position = account.position(instrument)
+        position = account.position(instrument, order.position_idx)
         pnl, closed = position.fill(order.side, px, qty)
         position.fees = plus(position.fees, fee)
         position.created_ms = position.created_ms or now_ms
@@ -166,7 +169,7 @@ class Clearing:
         return coin, fee
 
     def figures(self, account: Account) -> Figures:
-        return Figures(account, self._instruments, self._prices, self._rules.leverage)
+        return Figures(account, self._instruments, self._prices)
 
     def tell(
         self, account: Account, instrument: Instrument, told: Told, now_ms: int, seq: int
@@ -179,15 +182,17 @@ class Clearing:
         if told.executions:
             account.tell(Event("execution", category, match_id, now_ms, tuple(told.executions)))
         if instrument.category is not Category.SPOT:
-            position = account.position(instrument)
-            row = position_row(
-                position,
-                mark=self._prices.mark(instrument.index),
-                leverage=min(self._rules.leverage, instrument.leverage_max),
-                seq=seq,
+            rows = tuple(
+                position_row(
+                    account.position(instrument, idx),
+                    mark=self._prices.mark(instrument.index),
+                    leverage=account.leverage(instrument),
+                    seq=seq,
+                )
+                for idx in account.indexes(instrument)
             )
             event_id = f"{account.uid}_position_{now_ms}"
-            account.tell(Event("position", category, event_id, now_ms, (row,)))
+            account.tell(Event("position", category, event_id, now_ms, rows))
         wallet = self.figures(account).row()
         wallet_id = f"{account.uid}{self.new_id(Category.LINEAR)}"
         account.tell(Event("wallet", "", wallet_id, now_ms, (wallet,)))

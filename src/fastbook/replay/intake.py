@@ -14,15 +14,21 @@ from typing import TypeVar
 
 from fastbook.errors import VenueError
 from fastbook.replay.money import EXACT
+from fastbook.replay.order import NO_PROTECTION, PriceKind, Protection, SmpType, Trigger
 from fastbook.types import Category, Instrument, OrderType, Side, TimeInForce
 
 PARAMETER_ERROR = 10001
+ORDER_NOT_FOUND = 110001
 PRICE_OUT_OF_RANGE = 110003
 INSUFFICIENT_BALANCE = 110007
-ORDER_NOT_FOUND = 110001
+TOO_MANY_STOPS = 110009
 REDUCE_ONLY_NO_POSITION = 110017
 TOO_MANY_ORDERS = 110020
+PROTECTION_CONFLICT = 110061
+AMENDED_BELOW_FILLED = 110064
 DUPLICATE_LINK_ID = 110072
+EXPECTS_RISING = 110092
+EXPECTS_FALLING = 110093
 NOTIONAL_TOO_SMALL = 110094
 NO_MARKET_PRICE = 110118
 SPOT_PRICE_TOO_HIGH = 170193
@@ -35,6 +41,7 @@ SPOT_QTY_TOO_LARGE = 170124
 SPOT_VALUE_TOO_SMALL = 170140
 SPOT_DUPLICATE_LINK_ID = 170141
 SPOT_ORDER_NOT_FOUND = 170213
+SPOT_AMENDED_BELOW_FILLED = 170313
 SPOT_TOO_MANY_ORDERS = 170810
 
 PX_TICKS_MAX = 19_999_998
@@ -44,18 +51,7 @@ _DECIMAL = re.compile(r"[0-9]{1,24}(\.[0-9]{1,18})?")
 _LINK_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 _SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 # Known to the venue, not to this one: better refused than quietly ignored.
-_UNSUPPORTED = (
-    "triggerPrice",
-    "triggerDirection",
-    "takeProfit",
-    "stopLoss",
-    "tpslMode",
-    "tpLimitPrice",
-    "slLimitPrice",
-    "orderIv",
-    "bboSideType",
-    "slippageTolerance",
-)
+_UNSUPPORTED = ("orderIv", "bboSideType", "slippageTolerance", "trailingStop")
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -74,6 +70,11 @@ class NewOrder:
     reduce_only: bool
     close_on_trigger: bool
     market_unit: str
+    position_idx: int = 0
+    smp_type: SmpType = SmpType.NONE
+    trigger: Trigger | None = None
+    protection: Protection = NO_PROTECTION
+    tpsl_mode: str = "UNKNOWN"
 
 
 def text_of(params: Mapping[str, object], key: str, default: str = "") -> str:
@@ -102,7 +103,7 @@ def decimal_of(params: Mapping[str, object], key: str) -> Decimal:
     return Decimal(text)
 
 
-def _choice(enum: type[E], text: str, key: str) -> E:
+def choice(enum: type[E], text: str, key: str) -> E:
     try:
         return enum(text)
     except ValueError:
@@ -126,22 +127,27 @@ def parse_new_order(params: Mapping[str, object], instrument: Instrument) -> New
     side = _SIDES.get(text_of(params, "side"))
     if side is None:
         raise VenueError(PARAMETER_ERROR, "params error: Side invalid")
-    order_type = _choice(OrderType, text_of(params, "orderType"), "OrderType")
+    order_type = choice(OrderType, text_of(params, "orderType"), "OrderType")
     if order_type is OrderType.MARKET:
         tif = TimeInForce.IOC
     else:
-        tif = _choice(TimeInForce, text_of(params, "timeInForce") or "GTC", "TimeInForce")
-    if params.get("positionIdx", 0) not in (0, None):
-        raise VenueError(PARAMETER_ERROR, "position idx not match position mode")
+        tif = choice(TimeInForce, text_of(params, "timeInForce") or "GTC", "TimeInForce")
     reduce_only = flag_of(params, "reduceOnly")
     close_on_trigger = flag_of(params, "closeOnTrigger")
     if spot and reduce_only:
         raise VenueError(PARAMETER_ERROR, "params error: reduceOnly is for derivatives")
+    trigger = trigger_of(params, instrument)
+    protection = protection_of(params, instrument)
+    if protection and (spot or reduce_only):
+        raise VenueError(
+            PARAMETER_ERROR if spot else PROTECTION_CONFLICT,
+            "takeProfit and stopLoss need a derivative order that is not reduce-only",
+        )
 
     qty, budget, unit = _quantity(params, instrument, side, order_type)
     if qty == 0 and not spot and not (reduce_only and close_on_trigger):
         raise VenueError(PARAMETER_ERROR, "params error: Qty invalid")
-    px = _price(params, instrument) if order_type is OrderType.LIMIT else 0
+    px = price_of(params, instrument) if order_type is OrderType.LIMIT else 0
     return NewOrder(
         side=side,
         order_type=order_type,
@@ -153,6 +159,67 @@ def parse_new_order(params: Mapping[str, object], instrument: Instrument) -> New
         reduce_only=reduce_only or close_on_trigger,
         close_on_trigger=close_on_trigger,
         market_unit=unit,
+        position_idx=position_idx_of(params),
+        smp_type=choice(SmpType, text_of(params, "smpType") or "None", "smpType"),
+        trigger=trigger,
+        protection=protection,
+        tpsl_mode="UNKNOWN" if not protection else "Partial" if protection.partial else "Full",
+    )
+
+
+def position_idx_of(params: Mapping[str, object]) -> int:
+    idx = params.get("positionIdx")
+    if idx is None:
+        return 0
+    if type(idx) is not int or idx not in (0, 1, 2):
+        raise VenueError(PARAMETER_ERROR, "params error: positionIdx invalid")
+    return idx
+
+
+def trigger_of(params: Mapping[str, object], instrument: Instrument) -> Trigger | None:
+    """What the order waits for, None for an order that is active at once.
+
+    On spot the venue finds the direction itself: 0 here.
+    """
+    px = optional_px(params, "triggerPrice", instrument)
+    if not px:
+        return None
+    by = price_kind_of(params, "triggerBy")
+    if instrument.category is Category.SPOT:
+        return Trigger(px, 0, by)
+    direction = params.get("triggerDirection")
+    if type(direction) is not int or direction not in (1, 2):
+        raise VenueError(PARAMETER_ERROR, "params error: TriggerDirection invalid")
+    return Trigger(px, direction, by)
+
+
+def price_kind_of(params: Mapping[str, object], key: str) -> PriceKind:
+    return choice(PriceKind, text_of(params, key) or "LastPrice", key)
+
+
+def protection_of(params: Mapping[str, object], instrument: Instrument) -> Protection:
+    """Take profit and stop loss of a create, amend or trading-stop request."""
+    mode = text_of(params, "tpslMode")
+    if mode not in ("", "Full", "Partial"):
+        raise VenueError(PARAMETER_ERROR, "params error: tpslMode invalid")
+    limits = {}
+    for which in ("tp", "sl"):
+        kind = choice(OrderType, text_of(params, f"{which}OrderType") or "Market", "tpslOrderType")
+        limits[which] = 0
+        if kind is OrderType.LIMIT:
+            if mode != "Partial":
+                raise VenueError(
+                    PARAMETER_ERROR, "params error: limit TP/SL needs tpslMode Partial"
+                )
+            limits[which] = price_of(params, instrument, f"{which}LimitPrice")
+    return Protection(
+        take_profit=optional_px(params, "takeProfit", instrument),
+        stop_loss=optional_px(params, "stopLoss", instrument),
+        tp_by=price_kind_of(params, "tpTriggerBy"),
+        sl_by=price_kind_of(params, "slTriggerBy"),
+        partial=mode == "Partial",
+        tp_limit_px=limits["tp"],
+        sl_limit_px=limits["sl"],
     )
 
 
@@ -163,11 +230,19 @@ def _link_id(params: Mapping[str, object]) -> str:
     return link_id
 
 
-def _price(params: Mapping[str, object], instrument: Instrument) -> int:
+def optional_px(params: Mapping[str, object], key: str, instrument: Instrument) -> int:
+    """A price that may be missing, "" or "0", which all mean none: 0."""
+    if text_of(params, key) in ("", "0"):
+        return 0
+    return price_of(params, instrument, key)
+
+
+def price_of(params: Mapping[str, object], instrument: Instrument, key: str = "price") -> int:
+    """A price on the tick and within the instrument's range."""
     spot = instrument.category is Category.SPOT
     code = SPOT_PRICE_DECIMALS if spot else PARAMETER_ERROR
     message = "Order price has too many decimals." if spot else "params error: Price invalid"
-    px = _fixed(decimal_of(params, "price"), instrument.price_scale, instrument.tick, code, message)
+    px = _fixed(decimal_of(params, key), instrument.price_scale, instrument.tick, code, message)
     if not 0 < px <= instrument.tick * PX_TICKS_MAX:
         raise VenueError(PARAMETER_ERROR, "params error: Price invalid")
     return px
@@ -209,3 +284,10 @@ def _quantity(
             "The number of contracts exceeds maximum limit allowed",
         )
     return qty, Decimal(0), unit
+
+
+def amended_qty(params: Mapping[str, object], instrument: Instrument, side: Side) -> int:
+    """The new total quantity of a limit order, 0 when the request does not change it."""
+    if text_of(params, "qty") in ("", "0"):
+        return 0
+    return _quantity(params, instrument, side, OrderType.LIMIT)[0]

@@ -1,8 +1,8 @@
 """What an account is worth and what it may still do: prices, margin, wallet figures.
 
-Margin is simple on purpose: initial margin of a symbol is the larger of its position's
-notional and the worst notional that its working orders could make of it, divided by the
-leverage. Orders that can only shrink a position need none. Nothing here liquidates.
+Margin is simple on purpose: initial margin of a position is the larger of its value and the
+worst value that its working orders could make of it, divided by the leverage. Orders that can
+only shrink a position need none. Orders for inverse contracts count at the mark price.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from fastbook.replay.accounts import Account, Position, Row, Working
+from fastbook.replay.accounts import Account, Position, Row, Working, value_at
 from fastbook.replay.money import EXACT, ZERO, minus, over, plus, times
 from fastbook.replay.rows import MAINTENANCE_RATE, wallet_row
 from fastbook.types import Category, Instrument, Side
@@ -36,10 +36,23 @@ class Prices:
         self._instruments = instruments
         self._books = books
         self._last = [0] * len(instruments)
+        self._low = [0] * len(instruments)  # of the trades since `take_range`, 0 = none
+        self._high = [0] * len(instruments)
         self._by_base = {i.base: i.index for i in instruments if i.quote in DOLLARS}
 
     def set_last(self, index: int, px: int) -> None:
+        """A trade at `px`."""
         self._last[index] = px
+        if not self._low[index] or px < self._low[index]:
+            self._low[index] = px
+        self._high[index] = max(self._high[index], px)
+
+    def take_range(self, index: int) -> tuple[int, int]:
+        """(lowest, highest) trade since the last call; the last price when there was none."""
+        last = self.last(index)
+        found = self._low[index] or last, self._high[index] or last
+        self._low[index] = self._high[index] = 0
+        return found
 
     def last(self, index: int) -> int:
         """Price of the last trade; before the first, the mid on the tick below; 0 if none."""
@@ -87,18 +100,23 @@ def symbol_margin(
     mark: Decimal,
     leverage: Decimal,
 ) -> tuple[Decimal, Decimal]:
-    """(position margin, additional margin of working orders) of one linear symbol."""
+    """(position margin, additional margin of working orders) of one position."""
     held = position.qty if position is not None else 0
     value = ZERO if position is None else position.value(mark)
     worst = value
     if working is not None and (working.buy or working.sell):
-        scale = -instrument.price_scale - instrument.qty_scale
         signed = value if held >= 0 else value.copy_negate()
-        if_bought = plus(signed, EXACT.scaleb(Decimal(working.buy), scale))
-        if_sold = minus(signed, EXACT.scaleb(Decimal(working.sell), scale))
+        if_bought = plus(signed, _working_value(instrument, working.buy, mark))
+        if_sold = minus(signed, _working_value(instrument, working.sell, mark))
         worst = max(value, if_bought.copy_abs(), if_sold.copy_abs())
     mine = over(value, leverage)
     return mine, minus(over(worst, leverage), mine)
+
+
+def _working_value(instrument: Instrument, total: int, mark: Decimal) -> Decimal:
+    if instrument.category is Category.INVERSE:
+        return value_at(instrument, total, mark)
+    return EXACT.scaleb(Decimal(total), -instrument.price_scale - instrument.qty_scale)
 
 
 class Figures:
@@ -109,24 +127,25 @@ class Figures:
         account: Account,
         instruments: Sequence[Instrument],
         prices: Prices,
-        leverage: Decimal,
     ) -> None:
         self.coins: dict[str, dict[str, Decimal]] = {}
         for name in account.balances:
             self._coin(account, name)
-        for index in account.positions.keys() | account.working.keys():
+        for key in sorted(account.positions.keys() | account.working.keys()):
+            index = key[0]
             instrument = instruments[index]
-            working = account.working.get(index)
+            working = account.working.get(key)
             if instrument.category is Category.SPOT:
                 self._lock(account, instrument, working)
                 continue
-            position = account.positions.get(index)
+            position = account.positions.get(key)
             if (position is None or position.qty == 0) and (working is None or not working.orders):
                 continue
             mark = prices.mark(index)
-            used = min(leverage, instrument.leverage_max)
             coin = self._coin(account, instrument.settle)
-            position_im, order_im = symbol_margin(instrument, position, working, mark, used)
+            position_im, order_im = symbol_margin(
+                instrument, position, working, mark, account.leverage(instrument)
+            )
             coin["position_im"] = plus(coin["position_im"], position_im)
             coin["order_im"] = plus(coin["order_im"], order_im)
             if position is not None:

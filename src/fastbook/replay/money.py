@@ -12,7 +12,7 @@ from decimal import (
     Overflow,
 )
 
-from fastbook.types import Instrument
+from fastbook.types import Category, Instrument
 
 ZERO = Decimal(0)
 PICO = Decimal("1e-12")
@@ -55,6 +55,17 @@ def over(a: Decimal, b: Decimal) -> Decimal:
 def notional(instrument: Instrument, px: int, qty: int) -> Decimal:
     """Exact quote value of `qty` at `px`, both fixed-point."""
     return EXACT.scaleb(Decimal(px * qty), -instrument.price_scale - instrument.qty_scale)
+
+
+def contract_value(instrument: Instrument, px: int, qty: int) -> Decimal:
+    """What `qty` at `px` is worth in the coin it settles in.
+
+    Exact for linear and spot. An inverse contract is 1 USD, worth 1 / px of the base coin:
+    rounded half to even at 1e-12, once a fill, the same for both of its sides.
+    """
+    if instrument.category is Category.INVERSE:
+        return over(instrument.qty_decimal(qty), instrument.px_decimal(px))
+    return notional(instrument, px, qty)
 
 
 def wire_text(value: Decimal) -> str:

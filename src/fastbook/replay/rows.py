@@ -1,7 +1,7 @@
 """v5 rows of the private topics and of their REST twins, from the venue's own values.
 
-Key sets are those of the venue; keys of what this venue does not do (triggers, take profit,
-portfolio margin) carry the value that the venue shows when they are not used.
+Key sets are those of the venue; keys of what this venue does not do (trailing stops, portfolio
+margin) carry the value that the venue shows when they are not used.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from fastbook.replay.accounts import Order, Position, Row
-from fastbook.replay.money import ZERO, over, padded_text, plus, times, wire_text
+from fastbook.replay.money import ZERO, contract_value, over, padded_text, plus, times, wire_text
 from fastbook.types import Category, Instrument, Side
 
 MAINTENANCE_RATE = Decimal("0.005")
-"""Of notional. Shown in rows; nothing here liquidates."""
+"""Of the position's value, whatever its size: this venue has one risk tier."""
 
 
 def px_text(instrument: Instrument, px: int) -> str:
@@ -40,12 +40,15 @@ def order_row(order: Order) -> Row:
     leaves = order.leaves
     average = ZERO
     if order.cum_qty:
-        average = over(order.cum_value, instrument.qty_decimal(order.cum_qty))
+        traded = instrument.qty_decimal(order.cum_qty)
+        inverse = instrument.category is Category.INVERSE
+        average = over(traded, order.cum_value) if inverse else over(order.cum_value, traded)
     fees = plus(*order.fees.values())
     by_quote = order.quote_budget > 0
-    leaves_value = times(instrument.qty_decimal(leaves), instrument.px_decimal(order.px))
+    leaves_value = contract_value(instrument, order.px, leaves) if order.px else ZERO
     if by_quote:
         leaves_value = plus(order.quote_budget, order.cum_value.copy_negate())
+    trigger, guard = order.trigger, order.protection
     row: Row = {
         "category": str(instrument.category),
         "symbol": instrument.symbol,
@@ -53,7 +56,7 @@ def order_row(order: Order) -> Row:
         "orderLinkId": order.link_id,
         "blockTradeId": "",
         "side": order.side.wire,
-        "positionIdx": 0,
+        "positionIdx": order.position_idx,
         "orderStatus": order.status,
         "cancelType": order.cancel_type,
         "rejectReason": order.reject_reason,
@@ -68,26 +71,26 @@ def order_row(order: Order) -> Row:
         "cumExecValue": wire_text(order.cum_value),
         "cumExecFee": wire_text(fees),
         "orderType": str(order.order_type),
-        "stopOrderType": "",
+        "stopOrderType": order.stop_type,
         "orderIv": "",
-        "triggerPrice": "",
-        "takeProfit": "",
-        "stopLoss": "",
-        "triggerBy": "",
-        "tpTriggerBy": "",
-        "slTriggerBy": "",
-        "triggerDirection": 0,
+        "triggerPrice": px_text(instrument, trigger.px) if trigger else "",
+        "takeProfit": _px_or(instrument, guard.take_profit, ""),
+        "stopLoss": _px_or(instrument, guard.stop_loss, ""),
+        "triggerBy": str(trigger.by) if trigger else "",
+        "tpTriggerBy": str(guard.tp_by) if guard.take_profit else "",
+        "slTriggerBy": str(guard.sl_by) if guard.stop_loss else "",
+        "triggerDirection": trigger.direction if trigger else 0,
         "placeType": "",
         "lastPriceOnCreated": px_text(instrument, order.last_px) if order.last_px else "",
         "closeOnTrigger": order.close_on_trigger,
         "reduceOnly": order.reduce_only,
         "smpGroup": 0,
-        "smpType": "None",
-        "smpOrderId": "",
-        "slLimitPrice": "0",
-        "tpLimitPrice": "0",
-        "tpslMode": "UNKNOWN",
-        "createType": "CreateByUser",
+        "smpType": str(order.smp_type),
+        "smpOrderId": order.smp_order_id,
+        "slLimitPrice": _px_or(instrument, guard.sl_limit_px, "0"),
+        "tpLimitPrice": _px_or(instrument, guard.tp_limit_px, "0"),
+        "tpslMode": order.tpsl_mode,
+        "createType": order.create_type,
         "marketUnit": order.market_unit,
         "createdTime": str(order.created_ms),
         "updatedTime": str(order.updated_ms),
@@ -126,6 +129,7 @@ def execution_row(
     mark: Decimal,
     now_ms: int,
     seq: int,
+    exec_type: str = "Trade",
 ) -> Row:
     """One fill of `order`, which already counts it."""
     instrument = order.instrument
@@ -138,7 +142,7 @@ def execution_row(
         "execId": exec_id,
         "execPrice": px_text(instrument, px),
         "execQty": qty_text(instrument, qty),
-        "execType": "Trade",
+        "execType": exec_type,
         "execValue": wire_text(value),
         "feeRate": wire_text(fee_rate),
         "tradeIv": "",
@@ -153,7 +157,7 @@ def execution_row(
         "orderPrice": "0" if market_buy else px_text(instrument, order.px),
         "orderQty": qty_text(instrument, 0 if market_buy else order.qty),
         "orderType": str(order.order_type),
-        "stopOrderType": "UNKNOWN",
+        "stopOrderType": order.stop_type or "UNKNOWN",
         "side": order.side.wire,
         "execTime": str(now_ms),
         "isLeverage": "0",
@@ -161,10 +165,20 @@ def execution_row(
         "seq": seq,
         "marketUnit": order.market_unit,
         "execPnl": wire_text(pnl),
-        "createType": "CreateByUser",
+        "createType": order.create_type,
         "extraFees": "",
         "feeCurrency": fee_coin,
     }
+
+
+def _px_or(instrument: Instrument, px: int, none: str) -> str:
+    return px_text(instrument, px) if px else none
+
+
+def _stop_text(stop: Order | None) -> str:
+    if stop is None or stop.trigger is None:
+        return "0"
+    return px_text(stop.instrument, stop.trigger.px)
 
 
 def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: int) -> Row:
@@ -176,7 +190,7 @@ def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: i
     entry = wire_text(position.entry_px)
     side = "" if position.qty == 0 else Side.BUY.wire if position.qty > 0 else Side.SELL.wire
     return {
-        "positionIdx": 0,
+        "positionIdx": position.idx,
         "tradeMode": 0,
         "riskId": 1,
         "riskLimitValue": "2000000",
@@ -193,8 +207,8 @@ def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: i
         "positionIMByMp": margin,
         "positionMM": maintenance,
         "positionMMByMp": maintenance,
-        "takeProfit": "0",
-        "stopLoss": "0",
+        "takeProfit": _stop_text(position.take_profit),
+        "stopLoss": _stop_text(position.stop_loss),
         "trailingStop": "0",
         "unrealisedPnl": wire_text(position.unrealized(mark)),
         "curRealisedPnl": wire_text(position.session_realized),
@@ -206,13 +220,64 @@ def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: i
         "liqPrice": "",
         "bustPrice": "",
         "category": str(instrument.category),
-        "positionStatus": "Normal",
+        "positionStatus": position.status,
         "adlRankIndicator": 0 if position.qty == 0 else 2,
         "autoAddMargin": 0,
         "leverageSysUpdatedTime": "",
         "mmrSysUpdatedTime": "",
         "seq": seq,
         "isReduceOnly": False,
+    }
+
+
+def funding_row(
+    position: Position,
+    *,
+    order_id: str,
+    exec_id: str,
+    mark: Decimal,
+    rate: Decimal,
+    fee: Decimal,
+    now_ms: int,
+    seq: int,
+) -> Row:
+    """One funding payment: looks like a trade of the whole position, changes cash only."""
+    instrument = position.instrument
+    size = wire_text(instrument.qty_decimal(abs(position.qty)))
+    return {
+        "category": str(instrument.category),
+        "symbol": instrument.symbol,
+        "closedSize": "0",
+        "execFee": wire_text(fee),
+        "execId": exec_id,
+        "execPrice": wire_text(mark),
+        "execQty": size,
+        "execType": "Funding",
+        "execValue": wire_text(position.value(mark)),
+        "feeRate": wire_text(rate if position.qty > 0 else rate.copy_negate()),
+        "tradeIv": "",
+        "markIv": "",
+        "blockTradeId": "",
+        "markPrice": wire_text(mark),
+        "indexPrice": "",
+        "underlyingPrice": "",
+        "leavesQty": "0",
+        "orderId": order_id,
+        "orderLinkId": "",
+        "orderPrice": "0",
+        "orderQty": "0",
+        "orderType": "UNKNOWN",
+        "stopOrderType": "UNKNOWN",
+        "side": Side.BUY.wire if position.qty > 0 else Side.SELL.wire,
+        "execTime": str(now_ms),
+        "isLeverage": "0",
+        "isMaker": False,
+        "seq": seq,
+        "marketUnit": "",
+        "execPnl": "0",
+        "createType": "CreateByUser",
+        "extraFees": "",
+        "feeCurrency": instrument.settle,
     }
 
 
