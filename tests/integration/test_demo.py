@@ -14,6 +14,7 @@ from tests.integration.command import (
     children_of,
     document,
     fastbook,
+    in_process,
     one_sentence,
     wait_gone,
 )
@@ -66,8 +67,8 @@ def test_chaos_is_seen_and_mended() -> None:
     assert summary["fills"] >= 1
 
 
-def test_text_without_a_terminal() -> None:
-    done = fastbook("demo", "--seconds", "1.5", *SMALL)
+def test_text_without_a_terminal_and_a_recording(tmp_path: Path) -> None:
+    done = fastbook("demo", "--seconds", "1.5", "--record", tmp_path / "session", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     subjects = [line.split()[0] for line in done.stdout.splitlines()]
@@ -78,6 +79,11 @@ def test_text_without_a_terminal() -> None:
         "fastbook: starting the bundled exchange",
         "fastbook: running for 1.5 s: 4 symbols, paper; Ctrl-C ends it",
     ]
+    (recording,) = (tmp_path / "session").iterdir()
+    replayed = document(in_process("replay", recording, "--json"))
+    assert f"{replayed['frames']:,} frames in {recording}" in done.stdout
+    books = [book for topic, book in replayed["books"].items() if "orderbook" in topic]
+    assert [book["state"] for book in books] == ["SYNCED"] * 4
 
 
 def test_ctrl_c_ends_it_cleanly() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
+import signal
 from pathlib import Path
 
 import orjson
 import pytest
-from tests.integration.command import document, fastbook, in_process, one_sentence
+from tests.integration.command import Running, document, fastbook, in_process, one_sentence
 from tests.reference.wire import delta, snapshot
 
 FRAMES = [snapshot(100), delta(101), delta(102), delta(103)]
@@ -229,6 +231,16 @@ def test_malformed_frames_are_counted(tmp_path: Path) -> None:
     assert summary["status"]["MALFORMED"] == 1
     (book,) = summary["books"].values()
     assert (book["u"], book["state"]) == (101, "SYNCED")  # the later snapshot mended it
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    path = tmp_path / "endless"
+    os.mkfifo(path)
+    with Running("replay", path) as replay, path.open("wb") as recording:  # opens when it reads
+        recording.write(FRAMES[0] + b"\n")
+        recording.flush()
+        assert replay.end(signal.SIGINT) == 1
+        assert replay.err.rest() == ["fastbook: interrupted"]
 
 
 def test_skip_damaged(tmp_path: Path) -> None:
