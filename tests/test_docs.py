@@ -99,6 +99,16 @@ def test_a_command_that_does_not_parse_is_seen() -> None:
     assert "--speed" in refusal(["demo", "--speed", "3"])
 
 
+@pytest.mark.parametrize("command", ["demo", "simulate", "run", "replay"])
+def test_every_option_is_documented(command: str) -> None:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        build_parser().parse_args([command, "--help"])
+    options = set(re.findall(r"^  (--[a-z-]+)", out.getvalue(), re.MULTILINE))
+    texts = [path.read_text() for path in TEXTS]
+    assert {o for o in options if not any(o in text for text in texts)} == set()
+
+
 @each_text
 def test_make_targets_exist(path: Path) -> None:
     text = path.read_text()
