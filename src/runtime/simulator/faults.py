@@ -267,9 +267,15 @@ def from_loopback(request: web.Request) -> bool:
 
 
 def add_control_routes(
-    app: web.Application, faults: Faults, state: Callable[[], dict[str, Any]]
+    app: web.Application,
+    faults: Faults,
+    state: Callable[[], dict[str, Any]],
+    book: Callable[[str, str], bytes | None],
 ) -> None:
-    """`POST /_control/fault` and `GET /_control/state`; answers to loopback only."""
+    """`POST /_control/fault`, `GET /_control/state` and `GET /_control/book`; loopback only.
+
+    `book(category, topic)`: the last published state of an order book topic as a snapshot frame.
+    """
 
     async def fault(request: web.Request) -> web.Response:
         if not from_loopback(request):
@@ -288,5 +294,14 @@ def add_control_routes(
             return web.Response(status=403)
         return web.Response(body=orjson.dumps(state()), content_type="application/json")
 
+    async def show_book(request: web.Request) -> web.Response:
+        if not from_loopback(request):
+            return web.Response(status=403)
+        frame = book(request.query.get("category", ""), request.query.get("topic", ""))
+        if frame is None:
+            return web.json_response({"ok": False, "error": "no such topic"}, status=404)
+        return web.Response(body=frame, content_type="application/json")
+
     app.router.add_post("/_control/fault", fault)
+    app.router.add_get("/_control/book", show_book)
     app.router.add_get("/_control/state", show)

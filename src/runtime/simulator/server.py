@@ -25,6 +25,7 @@ from .options import ApiKey, Endpoints, SimulatorOptions
 from .private import PrivateExchange
 from .public import PublicExchange
 from .rest import BODY_BYTES_MAX, RestExchange
+from .topics import BookTopic
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class Simulator:
         self.rest.add_routes(app)
         app.router.add_get("/v5/public/{category}", self.public.serve, allow_head=False)
         app.router.add_get("/v5/private", self.private.serve, allow_head=False)
-        add_control_routes(app, self.faults, self.state)
+        add_control_routes(app, self.faults, self.state, self._published_book)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(
@@ -204,6 +205,13 @@ class Simulator:
                 self.private.publish(key.account, events)
 
     # For whoever checks the exchange from outside.
+
+    def _published_book(self, category: str, name: str) -> bytes | None:
+        """What every reader of this topic holds now; None when no book is published there."""
+        topic = self.hub.find(name, category)
+        if not isinstance(topic, BookTopic) or topic.publisher.u == 0:
+            return None
+        return topic.publisher.repeat(self._now_ms())
 
     def state(self) -> dict[str, Any]:
         """Counters, topics and every account to the last digit. Any: it is JSON."""
