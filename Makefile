@@ -32,6 +32,24 @@ dev: $(VENV)/.check  ## Install editable; rebuilds the extensions on import
 	$(INSTALL) -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
 	rm -f $(VENV)/.runtime $(VENV)/.test
 
+bench: $(VENV)/.bench  ## The benchmark suite under pytest-benchmark (ARGS="-k frames" chooses)
+	$(BIN)/python -m pytest bench --benchmark-group-by=group --benchmark-max-time=0.3 \
+	  --benchmark-columns=median,iqr,rounds $(ARGS)
+
+benchmarks-doc: $(VENV)/.bench  ## Everything with peers, a few minutes; writes docs/benchmarks.md
+	mkdir -p build
+	$(BIN)/python -m bench.run --json build/benchmarks.json --page docs/benchmarks.md $(ARGS) \
+	  || test $$? -eq 4  # a missed target is on the page, and no reason not to write it
+
+bench: $(VENV)/.bench  ## The benchmark suite under pytest-benchmark (ARGS="-k frames" chooses)
+	$(BIN)/python -m pytest bench --benchmark-group-by=group --benchmark-max-time=0.3 \
+	  --benchmark-columns=median,iqr,rounds $(ARGS)
+
+benchmarks-doc: $(VENV)/.bench  ## Everything with peers, a few minutes; writes docs/benchmarks.md
+	mkdir -p build
+	$(BIN)/python -m bench.run --json build/benchmarks.json --page docs/benchmarks.md $(ARGS) \
+	  || test $$? -eq 4  # a missed target is on the page, and no reason not to write it
+
 wheel: $(VENV)/.tools  ## Build the wheel and the source distribution into dist/
 	$(PIP_INSTALL) build
 	rm -rf dist && $(BIN)/python -m build --no-isolation
@@ -67,6 +85,10 @@ $(VENV)/.check: $(VENV)/.test requirements-dev.txt
 	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.test bench/requirements.txt
+	@$(PIP_INSTALL) -r bench/requirements.txt
+	@touch $@
+
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check dev wheel annotate clean
+.PHONY: help demo test check dev bench benchmarks-doc wheel annotate clean

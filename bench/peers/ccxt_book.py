@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import ccxt.pro
+import ccxt.pro  # type: ignore[import-untyped, import-not-found, unused-ignore]
 import orjson
 
 from fastbook.runtime.benchmark.peers import Peer, Reading

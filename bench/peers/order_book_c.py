@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from order_book import OrderBook
+from order_book import OrderBook  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 from fastbook.runtime.benchmark.peers import Peer, Reading
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from pybit import _websocket_stream
+from pybit import _websocket_stream  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 from fastbook.runtime.benchmark.peers import Peer, Reading
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedDict  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
 from fastbook.runtime.benchmark.peers import Peer, Reading
 

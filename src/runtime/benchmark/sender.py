@@ -143,7 +143,7 @@ def _main(pipe: Connection, wire: list[bytes], tls: tuple[Path, Path] | None) ->
             connection.recv(4096)  # the subscription: what it asks for is on its way anyhow
             played = _paced(connection, wire, job) if job.rate else _blast(connection, blast, job)
             connection.sendall(_GOODBYE)
-            _until_closed(connection)
+            _until_answered(connection)
         pipe.send(played)
 
 
@@ -196,10 +196,10 @@ def _paced(connection: socket.socket, wire: list[bytes], job: Job) -> Played:
     )
 
 
-def _until_closed(connection: socket.socket) -> None:
+def _until_answered(connection: socket.socket) -> None:
+    """The client's goodbye, or its end; it is the server that closes first."""
     try:
-        while connection.recv(4096):
-            pass
+        connection.recv(4096)
     except OSError:
         return  # it hung up first, and hard
 
