@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench import frames, peers
 from bench.page import page
+
 from fastbook.runtime.benchmark.core import check_answers
 from fastbook.runtime.benchmark.machine import machine_facts
 from fastbook.runtime.benchmark.results import Report, Target
