@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -114,8 +115,9 @@ def test_an_account_asked_for_before_the_link_was_lost_proves_nothing() -> None:
                 whole.faults.cut(stream="private")
                 reconciled = app.engine.stats.reconciliations
                 assert app.private is not None
-                links = app.private.stats.links
-                await whole.until(lambda: app.private.stats.links > links, "up again")
+                stats = app.private.stats
+                links = stats.links
+                await whole.until(lambda: stats.links > links, "up again")
                 assert app.engine.stats.reconciliations == reconciled
             return events
 
@@ -132,6 +134,10 @@ def test_an_account_asked_for_before_the_link_was_lost_proves_nothing() -> None:
 # --- the public stream ------------------------------------------------------------------------
 
 
+def gaps_reach(whole: Whole, count: int) -> Callable[[], bool]:
+    return lambda: whole.app.decoder.counters["gaps"] >= count
+
+
 def test_spoilt_frames_cost_their_topics_a_resync_and_nothing_else() -> None:
     async def trouble(whole: Whole) -> None:
         app = whole.app
@@ -140,9 +146,7 @@ def test_spoilt_frames_cost_their_topics_a_resync_and_nothing_else() -> None:
         for how in ("truncated", "level", "sequence"):
             gaps = app.decoder.counters["gaps"]
             hit = whole.faults.garble(SOME, 1, how)
-            await whole.until(
-                lambda g=gaps, h=hit: app.decoder.counters["gaps"] >= g + h, f"{how} is seen"
-            )
+            await whole.until(gaps_reach(whole, gaps + hit), f"{how} is seen")
             left_synced += [b.symbol for b in others if b.state is not BookState.SYNCED]
             await whole.until(whole.synced, "back")
         assert left_synced == []
@@ -213,8 +217,9 @@ def test_the_exchanges_clock_jumps(ms: int) -> None:
         whole.faults.skew(ms)
         whole.faults.cut(stream="private")
         assert whole.app.private is not None
-        links = whole.app.private.stats.links
-        await whole.until(lambda: whole.app.private.stats.links > links, "signed in again")
+        stats = whole.app.private.stats
+        links = stats.links
+        await whole.until(lambda: stats.links > links, "signed in again")
         await whole.until(lambda: whole.app.engine.state is TradingState.ACTIVE, "reconciled")
 
     whole = run(Whole(), trouble, after_s=0.5)
