@@ -46,6 +46,7 @@ class Amending:
                 account, order, order.instrument, px, qty - order.cum_qty,
                 reduce_only=order.reduce_only, replaces=order,
             )  # fmt: skip
+        order.fresh = order.fresh or trigger != order.trigger
         order.trigger, order.protection = trigger, protection
         if protection:
             order.tpsl_mode = "Partial" if protection.partial else "Full"

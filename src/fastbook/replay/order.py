@@ -59,7 +59,7 @@ class Protection:
 NO_PROTECTION = Protection()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Order:
     """One order as the venue knows it. Quantities and prices are fixed-point."""
 
@@ -89,6 +89,7 @@ class Order:
     smp_order_id: str = ""
     stop_type: str = ""  # stopOrderType
     trigger: Trigger | None = None
+    fresh: bool = False  # its trigger is new: prices of the past do not count
     protection: Protection = NO_PROTECTION
     tpsl_mode: str = "UNKNOWN"
     pair: list[Order] = field(default_factory=list)  # ends when this order triggers

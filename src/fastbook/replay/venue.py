@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from fastbook.errors import VenueError
 from fastbook.replay import intake
-from fastbook.replay.accounts import Account, Event, Order
+from fastbook.replay.accounts import Account, Event, Order, Row
 from fastbook.replay.admission import Admission
 from fastbook.replay.amending import Amending
 from fastbook.replay.clearing import Clearing, VenueRules
@@ -28,7 +28,10 @@ from fastbook.replay.matcher import (
     MatchingBookLike,
     PublicTrade,
 )
-from fastbook.types import Category, Instrument, OrderType
+from fastbook.replay.rows import query_position_row
+from fastbook.replay.settings import Settings
+from fastbook.replay.stops import Stops
+from fastbook.types import Category, Instrument, OrderType, Side
 
 __all__ = ["Answer", "Fill", "MarketFill", "MatchingBookLike", "PublicTrade", "Venue"]
 
@@ -68,6 +71,8 @@ class Venue:
         )
         self._admission = Admission(instruments, self.prices, self.rules, self._clearing)
         self._amending = Amending(self._matcher, self._admission)
+        self._stops = Stops(self._matcher, self._admission)
+        self._settings = Settings(instruments, self._clearing)
 
     def next_seq(self) -> int:
         """The next cross sequence number: one counter for everything that matches."""
@@ -129,26 +134,40 @@ class Venue:
         new = parse_new_order(params, instrument)
         order = self._admit(account, instrument, new, now_ms)
         account.add_order(order)
-        self._matcher.enter(order, now_ms)
+        if order.trigger is None:
+            self._matcher.enter(order, now_ms)
+        else:
+            self._stops.add(order)
+            self._clearing.tell_order(order, now_ms, self.next_seq())
         return order
 
     def _admit(self, account: Account, instrument: Instrument, new: NewOrder, now_ms: int) -> Order:
         admission = self._admission
-        if new.trigger is not None or new.protection:
-            raise VenueError(intake.PARAMETER_ERROR, "params error: TP/SL is not supported here")
         admission.check_link(account, instrument, new.link_id)
         idx = new.position_idx
         admission.check_position_idx(account, instrument, idx)
-        qty, reduce_only = new.qty, new.reduce_only
-        if reduce_only:
-            market = new.order_type is OrderType.MARKET
+        waits = new.trigger is not None
+        # In hedge mode the side that does not open can only close.
+        reduce_only = new.reduce_only or idx == (1 if new.side is Side.SELL else 2)
+        market = new.order_type is OrderType.MARKET
+        qty, px = new.qty, new.px
+        if reduce_only and not waits:
             most = instrument.qty_max_market if market else instrument.qty_max
             qty = admission.reduced_qty(account, instrument, idx, new.side, qty, most)
-        px = admission.entry_px(account, instrument, new.side, new.order_type, new.px)
-        admission.check_count(account, instrument, waiting=False)
-        if not (reduce_only or new.quote_budget):
+        if not waits:  # else the band is that of the moment it triggers
+            px = admission.entry_px(account, instrument, new.side, new.order_type, px)
+        admission.check_count(account, instrument, waiting=waits)
+        trigger = new.trigger and admission.check_trigger(instrument, new.trigger)
+        if px and not (reduce_only or new.quote_budget):
             admission.check_value(instrument, px, qty)
-        admission.check_cover(account, new, instrument, px, qty, reduce_only=reduce_only)
+        if new.protection:
+            base = Decimal(px if not market else self.prices.last(instrument.index))
+            if waits and market and trigger is not None:
+                base = Decimal(trigger.px)
+            guard = new.protection
+            admission.check_protection(new.side, base, guard.take_profit, guard.stop_loss)
+        if not waits:
+            admission.check_cover(account, new, instrument, px, qty, reduce_only=reduce_only)
         return Order(
             number=self._matcher.next_number(),
             order_id=self._clearing.new_id(instrument.category),
@@ -171,6 +190,9 @@ class Venue:
             smp_type=new.smp_type,
             protection=new.protection,
             tpsl_mode=new.tpsl_mode,
+            trigger=trigger,
+            stop_type="Stop" if waits else "",
+            create_type="CreateByStopOrder" if waits else "CreateByUser",
         )
 
     def on_market_fills(
@@ -239,6 +261,9 @@ class Venue:
         symbol, base, settle = (
             text_of(params, key) for key in ("symbol", "baseCoin", "settleCoin")
         )
+        wanted = text_of(params, "orderFilter", "Order" if category == Category.SPOT else "")
+        if wanted == "OpenOrder":
+            wanted = "Order"
         if symbol:
             self.instrument(category, symbol)
         elif category != Category.SPOT and not (base or settle):
@@ -252,7 +277,72 @@ class Venue:
             and (order.instrument.symbol == symbol if symbol else True)
             and (symbol or not base or order.instrument.base == base)
             and (symbol or base or not settle or order.instrument.settle == settle)
+            and (not wanted or (wanted == "StopOrder") == order.waiting)
         ][:500]
         for order in orders:
             self._matcher.cancel(order, now_ms)
         return orders
+
+    # Positions and settings.
+
+    def set_leverage(self, number: int, params: Mapping[str, object]) -> None:
+        """Take a v5 set-leverage request: 10001, 110012, 110013, 110043 (no change)."""
+        account = self._accounts[number]
+        self._settings.set_leverage(account, self._instrument_of(params), params)
+
+    def switch_mode(self, number: int, params: Mapping[str, object]) -> None:
+        """Take a v5 switch-mode request: 10001, 110024, 110025 (no change), 110028, 110029."""
+        self._settings.switch_mode(self._accounts[number], params)
+
+    def set_margin_mode(self, number: int, params: Mapping[str, object]) -> None:
+        """Take a v5 set-margin-mode request: 10001, 3400045 while anything is open."""
+        self._settings.set_margin_mode(self._accounts[number], params)
+
+    def set_limit_px_action(self, number: int, params: Mapping[str, object]) -> None:
+        """Take a v5 set-limit-px-action request: 10001."""
+        self._settings.set_limit_px_action(self._accounts[number], params)
+
+    def trading_stop(self, number: int, params: Mapping[str, object], now_ms: int) -> None:
+        """Take a v5 trading-stop request: 10001, 110009, 34040 (no change)."""
+        instrument = self._instrument_of(params)
+        if instrument.category is Category.SPOT:
+            raise VenueError(intake.PARAMETER_ERROR, "params error: category invalid")
+        self._stops.trading_stop(self._accounts[number], instrument, params, now_ms)
+
+    def leverage(self, number: int, instrument: Instrument) -> Decimal:
+        """The leverage of a symbol: what its owner set, else the venue's default."""
+        return self._accounts[number].leverage(instrument)
+
+    def position_rows(
+        self, number: int, category: str, symbol: str = "", settle: str = ""
+    ) -> list[Row]:
+        """REST rows: with `symbol` also flat ones (two when hedged), else what is open."""
+        account = self._accounts[number]
+        if symbol:
+            instrument = self.instrument(category, symbol)
+            held = [account.position(instrument, idx) for idx in account.indexes(instrument)]
+        else:
+            held = [
+                position
+                for _, position in sorted(account.positions.items())
+                if position.qty
+                and position.instrument.category == category
+                and (not settle or position.instrument.settle == settle)
+            ]
+        return [
+            query_position_row(
+                position,
+                mark=self.prices.mark(position.instrument.index),
+                leverage=account.leverage(position.instrument),
+            )
+            for position in held
+        ]
+
+    # Time.
+
+    def tick(self, now_ms: int) -> None:
+        """Let what time and prices bring about happen: triggers first.
+
+        Call it whenever the market moved, every 100 ms at least. O(waiting orders).
+        """
+        self._stops.check(now_ms)

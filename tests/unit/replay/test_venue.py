@@ -250,7 +250,7 @@ def test_cancel_all_by_symbol_and_by_settle_coin(desk: Desk) -> None:
         ({"reduceOnly": "true"}, 10001),
         ({"orderLinkId": "x" * 37}, 10001),
         ({"orderLinkId": "not allowed"}, 10001),
-        ({"takeProfit": "70000"}, 10001),
+        ({"takeProfit": "50000.00"}, 10001),
         ({"qty": "0.001", "price": "4000.00"}, 110094),  # 4 USDT
         ({"reduceOnly": True}, 110017),
         ({"qty": "100", "price": "200000.00"}, 110007),
