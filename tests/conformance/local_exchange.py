@@ -50,6 +50,11 @@ class LocalExchange:
         with urlopen(f"{self.rest}/_control/{name}?{urlencode(query)}", timeout=DEADLINE_S) as f:
             return orjson.loads(f.read())
 
+    def fault(self, **fault: Any) -> None:
+        body = orjson.dumps(fault)
+        with urlopen(f"{self.rest}/_control/fault", data=body, timeout=DEADLINE_S) as answer:
+            assert orjson.loads(answer.read())["hit"] == 1
+
     def published(self, category: str, topic: str) -> tuple[int, Sides]:
         """What the exchange last published of a book: its `u`, and both sides."""
         data = self.control("book", category=category, topic=topic)["data"]

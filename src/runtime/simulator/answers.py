@@ -16,6 +16,7 @@ from fastbook.replay.money import wire_text
 from fastbook.replay.rows import query_order_row, query_position_row
 from fastbook.types import Category, Instrument
 
+from .coins import coin_info
 from .hub import TopicHub
 from .market import Json, SimulatedMarket
 from .options import ApiKey
@@ -312,6 +313,9 @@ class Answers:
         ]
         result: Json = {"list": rows}
         return {"category": category, **result} if category == Category.SPOT else result
+
+    def coins(self, query: Query) -> Json:
+        return coin_info(self._market.instruments, query.get("coin", ""))
 
 
 def px_full(instrument: Instrument, px: int) -> str:

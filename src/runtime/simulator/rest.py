@@ -80,6 +80,7 @@ class RestExchange:
             "/v5/position/list": lambda account, q, _: a.positions(account, q),
             "/v5/account/wallet-balance": lambda account, q, _: a.wallet(account, q),
             "/v5/account/fee-rate": lambda _account, q, _: a.fee_rates(q),
+            "/v5/asset/coin/query-info": lambda _account, q, _: a.coins(q),
         }
         orders: dict[str, Writer] = {
             "/v5/order/create": self._create,
