@@ -82,7 +82,7 @@ def measure(*, quick: bool, parts: list[str]) -> dict[str, Any]:  # Any: JSON
         say("whole processes")
         whole.measure_memory(report)
         whole.measure_start(report, 3 if quick else 9)
-        whole.measure_reconnect(report, 3 if quick else 15)
+        whole.measure_reconnect(report, 3 if quick else 9)
     return {
         "command": shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),
         "machine": facts,

@@ -51,7 +51,7 @@ def measure(report: Report, *, quick: bool) -> None:
     say("whole processes")
     measure_memory(report)
     measure_start(report, 3 if quick else 9)
-    measure_reconnect(report, 3 if quick else 15, 10 if quick else 50)
+    measure_reconnect(report, 3 if quick else 9)
 
 
 def say(what: str) -> None:

@@ -16,6 +16,7 @@ from ._loop import apply_all
 from .peers import FastbookPeer, Peer, check_equal, feed, json_lists, orjson_lists
 from .results import Prepare, Report, Run, interleave
 
+OWN = ("orjson", "core", "no signals", "scan", "python")
 PEER_SHARE = 10
 """Slow contenders see one frame in so many times fewer repetitions."""
 
@@ -35,6 +36,40 @@ def core(frames: list[bytes], times: int, symbols: int = 1) -> Prepare:
         def run() -> None:
             for _ in range(times):
                 apply_all(decoder, frames)
+
+        return run
+
+    return prepare
+
+
+def without_signals(frames: list[bytes], times: int) -> Prepare:
+    """Scan and book alone."""
+
+    def prepare() -> Run:
+        decoder = BookDecoder()
+        apply_all(decoder, frames)
+
+        def run() -> None:
+            for _ in range(times):
+                apply_all(decoder, frames)
+
+        return run
+
+    return prepare
+
+
+def scan_alone(frames: list[bytes], times: int) -> Prepare:
+    """Deltas that the book has already seen: read to the last digit, then dropped as STALE."""
+    deltas = frames[1:]
+
+    def prepare() -> Run:
+        decoder = BookDecoder()
+        apply_all(decoder, frames)
+
+        def run() -> None:
+            for _ in range(times):
+                apply_all(decoder, deltas)
+            assert decoder.counters["stale"] == times * len(deltas)
 
         return run
 
@@ -135,12 +170,15 @@ def measure_core(
         contenders = {
             "orjson": parser_alone(orjson.loads, frames, max(1, times // 2)),
             "core": core(frames, times),
+            "no signals": without_signals(frames, times),
+            "scan": scan_alone(frames, times),
         }
         if depth == 50:
             contenders["python"] = from_python(frames, times)
             for name, make in known.items():
                 contenders[name] = peer(make, frames, max(1, times // PEER_SHARE))
-        repetitions = {"orjson": max(1, times // 2), "core": times, "python": times}
+        repetitions = {"orjson": max(1, times // 2), "python": times}
+        repetitions |= dict.fromkeys(("core", "no signals", "scan"), times)
         taken = {
             name: [s / n / repetitions.get(name, max(1, times // PEER_SHARE)) for s in seconds]
             for name, seconds in interleave(contenders, rounds).items()
@@ -160,11 +198,18 @@ def _report_depth(
     for name in ("orjson", "core"):
         report.add(f"{name}_{depth}", ns[name], "ns", f"a frame of depth {depth}", detail=shape)
     report.add_ratio(f"core_vs_orjson_{depth}", taken["core"], taken["orjson"])
+    stages = {
+        "scan": ns["scan"],
+        "book": ns["no signals"] - ns["scan"],
+        "signals": ns["core"] - ns["no signals"],
+    }
+    for stage, share in stages.items():
+        report.add(f"core_{depth}_{stage}", share, "ns", f"of core_{depth}: {stage}")
     if depth != 50:
         return
     report.add("python_50", ns["python"], "ns", "a frame of depth 50, called from Python")
     report.add_ratio("python_vs_orjson_50", taken["python"], taken["orjson"])
-    for name in [name for name in taken if name not in ("orjson", "core", "python")]:
+    for name in [name for name in taken if name not in OWN]:
         key = name.replace(" + ", "_").replace(" ", "_").replace("-", "_")
         report.add(f"peer_{key}", ns[name], "ns", f"{name}, a frame of depth 50")
         report.add_ratio(f"peer_{key}_vs_core", taken[name], taken["core"], f"{name}; core = 1")

@@ -160,10 +160,10 @@ class Books:
         await self._synced.wait()
 
     async def settle(self) -> None:
-        """Synced, and up long enough for a cut not to count as a connection that never worked."""
+        """Synced; then a second, in which the feed regains its whole allowance of requests."""
         async with asyncio.timeout(SYNC_TIMEOUT_S):
             await self.wait_synced()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.1)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._feed.run())
