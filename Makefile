@@ -41,15 +41,6 @@ benchmarks-doc: $(VENV)/.bench  ## Everything with peers, a few minutes; writes 
 	$(BIN)/python -m bench.run --json build/benchmarks.json --page docs/benchmarks.md $(ARGS) \
 	  || test $$? -eq 4  # a missed target is on the page, and no reason not to write it
 
-bench: $(VENV)/.bench  ## The benchmark suite under pytest-benchmark (ARGS="-k frames" chooses)
-	$(BIN)/python -m pytest bench --benchmark-group-by=group --benchmark-max-time=0.3 \
-	  --benchmark-columns=median,iqr,rounds $(ARGS)
-
-benchmarks-doc: $(VENV)/.bench  ## Everything with peers, a few minutes; writes docs/benchmarks.md
-	mkdir -p build
-	$(BIN)/python -m bench.run --json build/benchmarks.json --page docs/benchmarks.md $(ARGS) \
-	  || test $$? -eq 4  # a missed target is on the page, and no reason not to write it
-
 wheel: $(VENV)/.tools  ## Build the wheel and the source distribution into dist/
 	$(PIP_INSTALL) build
 	rm -rf dist && $(BIN)/python -m build --no-isolation

@@ -109,6 +109,11 @@ def test_every_option_is_documented(command: str) -> None:
     assert {o for o in options if not any(o in text for text in texts)} == set()
 
 
+def test_make_has_each_target_once() -> None:
+    targets = re.findall(r"^([\w$()./-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted({t for t in targets if targets.count(t) > 1}) == []
+
+
 @each_text
 def test_make_targets_exist(path: Path) -> None:
     text = path.read_text()

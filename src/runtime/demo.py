@@ -19,7 +19,7 @@ from .config import Config, Credentials, parse
 from .exchange_control import ExchangeControl
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
-from .output import print_json, to_json
+from .output import counted, print_json, to_json
 from .recorder import FrameRecorder
 from .run import endpoints_of, on_status, open_screen
 from .secret import Secret
@@ -136,7 +136,7 @@ async def make_app(
     config = make_config(where, symbols, options.rate)
     account = where["accounts"][0]
     run = RunOptions(
-        title=f"{options.symbols} symbols, paper" + (", chaos" if options.chaos else ""),
+        title=f"{counted(options.symbols, 'symbol')}, paper" + (", chaos" if options.chaos else ""),
         seconds=options.seconds,
         audit=lambda app: audit_against(app, control),
         on_status=on_status(screen),

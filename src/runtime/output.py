@@ -18,6 +18,11 @@ def print_json(value: object, *, indent: bool = False) -> None:
     print(to_json(value, indent=indent).decode(), flush=True)
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 gap`, `2 gaps`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def _default(value: Any) -> Any:  # Any: orjson's own contract
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f").encode())

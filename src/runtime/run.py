@@ -16,7 +16,7 @@ from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
-from .output import print_json, to_json
+from .output import counted, print_json, to_json
 from .secret import Secret
 from .summary import ProgressLines, print_summary
 
@@ -66,8 +66,9 @@ async def run_config(
         exchange = await open_exchange(config, stack)
         endpoints, credentials = await find_exchange(config, environ, exchange)
         screen = await open_screen(stack, as_json=as_json)
+        symbols = counted(len(config.market_data.symbols), "symbol")
         options = RunOptions(
-            title=f"{config.venue.environment}, {len(config.market_data.symbols)} symbols, paper",
+            title=f"{config.venue.environment}, {symbols}, paper",
             seconds=seconds,
             flatten=False,
             on_status=on_status(screen),

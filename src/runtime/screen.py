@@ -19,6 +19,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .output import counted
+
 Status = dict[str, Any]  # Any: a JSON document; status.py says what is in it
 
 STATE_STYLE = {
@@ -188,7 +190,7 @@ def engine_rows(status: Status) -> list[Line]:
         ("latency", f"p50 {micros(latency['p50'])}, p99 {micros(latency['p99'])}"),
         ("cpu", f"{status['cpu_share']:.0%} of one core"),
         ("books", books),
-        ("feed", f"{status['gaps']} gaps, {status['reconnects']} reconnects"),
+        ("feed", f"{counted(status['gaps'], 'gap')}, {counted(status['reconnects'], 'reconnect')}"),
         ("signals", f"{status['signals']}, {status['denied']} orders denied"),
         ("orders", f"{status['orders']}, {status['fills']} fills"),
         ("P&L", Text.assemble((f"{pnl:+,.2f}", colour), f", fees {status['fees']:,.2f}")),

@@ -6,6 +6,7 @@ import sys
 from decimal import Decimal
 
 from .app import Json
+from .output import counted
 
 PROGRESS_S = 5.0
 DENIALS_SHOWN_MAX = 3
@@ -30,13 +31,13 @@ def summary_lines(summary: Json) -> list[tuple[str, str]]:
         (
             "feed",
             (
-                f"{s['gaps']} gaps, {s['resyncs']} resyncs, {s['stale_marks']} stale,"
-                f" {s['reconnects']} reconnects"
+                f"{counted(s['gaps'], 'gap')}, {counted(s['resyncs'], 'resync')},"
+                f" {s['stale_marks']} stale, {counted(s['reconnects'], 'reconnect')}"
             ),
         ),
         ("latency", latency_text(s["latency_us"])),
         ("cpu", f"{s['cpu_share']:.0%} of one core"),
-        ("trading", f"{s['signals']} signals, {s['orders']} orders, {s['fills']} fills"),
+        ("trading", trading_text(s)),
         ("risk", denied_text(s["denied"])),
         (
             "P&L",
@@ -64,6 +65,13 @@ def summary_lines(summary: Json) -> list[tuple[str, str]]:
 def latency_text(latency: Json) -> str:
     p50, p99, p999 = (micros(latency[name]) for name in ("p50", "p99", "p999"))
     return f"p50 {p50}, p99 {p99}, p999 {p999}, from socket read to decision"
+
+
+def trading_text(summary: Json) -> str:
+    nouns = (("signals", "signal"), ("orders", "order"), ("fills", "fill"))
+    text = ", ".join(counted(summary[name], noun) for name, noun in nouns)
+    left = summary["open_positions"]
+    return f"{text}; {counted(left, 'position')} left open" if left else text
 
 
 def denied_text(denied: Json) -> str:
