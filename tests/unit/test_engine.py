@@ -81,6 +81,7 @@ class World:
         for book in self.books:
             if book.state is BookState.SYNCED:
                 book.recv_ns = self.now
+                book.ts_ms += ms
 
     def tick(self, z: float = -2.5, imbalance: float = 0.5, index: int = 0) -> list[Any]:
         self.signals.set(z, imbalance, index=index)
@@ -629,3 +630,20 @@ def test_same_events_same_commands_and_records() -> None:
     first, second = run(), run()
     assert first == second
     assert len(first[0]) >= 10
+
+
+def test_a_backlog_is_not_traded_on_however_fresh_it_looks() -> None:
+    world = World()
+    world.tick(z=0.0)
+    world.now += 10 * SECOND  # a stall; then everything that had queued comes at once
+    for ts_ms in range(0, 10_000, 100):
+        world.now += 1_000_000
+        for book in world.books:
+            book.recv_ns = world.now
+            book.ts_ms += 100
+        late = 10_000 - ts_ms > 2_100
+        commands = world.tick()
+        assert not (late and commands)
+    assert world.engine.stats.books_late > 0
+    world.wait(1_000)  # the strategy's own pause between two tries
+    world.enter()

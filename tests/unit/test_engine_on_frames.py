@@ -56,7 +56,8 @@ class Live:
     def quote(self, bid: str, ask: str, bid_qty: str = "1", ask_qty: str = "1") -> list[Command]:
         self.u += 1
         now = self.u * SECOND
-        text = frame("snapshot", self.u, START_MS + self.u, [[bid, bid_qty]], [[ask, ask_qty]])
+        ts_ms = START_MS + 1_000 * self.u
+        text = frame("snapshot", self.u, ts_ms, [[bid, bid_qty]], [[ask, ask_qty]])
         assert self.decoder.apply(text, now) is ApplyStatus.SNAPSHOT
         return self.engine.on_books(self.decoder.touched(), now)
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from fastbook.clock import Clock
 from fastbook.core.signals import Signal
 from fastbook.core.states import BookState
+from fastbook.engine.delay import DelayWatch
 from fastbook.errors import ConfigError
 from fastbook.execution import Executor, Orders, Portfolio
 from fastbook.journal import Journal
@@ -50,6 +51,7 @@ class Stats:
 
     book_updates: int = 0
     books_unfit: int = 0  # not SYNCED, or too old: no strategy was asked
+    books_late: int = 0  # received long after their time: what strategies wanted was dropped
     trades: int = 0
     signals: int = 0  # intents that strategies emitted
     intents: int = 0  # those that reached the gate, and the operator's exits
@@ -103,6 +105,7 @@ class Desk:
         self.clock = clock
         self.stats = Stats()
         self.stale_ns = gate.limits.stale_after_ms * 1_000_000
+        self.delays = DelayWatch(self.stale_ns)
         self.lanes: dict[int, Lane] = {}
         for i, (instrument, book) in enumerate(zip(instruments, books, strict=True)):
             if instrument.index != i or book.symbol != instrument.symbol:
@@ -114,7 +117,12 @@ class Desk:
     # --- reading ---------------------------------------------------------------------------
 
     def fit(self, lane: Lane, recv_ns: int) -> bool:
-        """Whether the book may be decided on."""
+        """Whether a strategy may decide on the book."""
+        late = self.delays.late(lane.book.recv_ns, lane.book.ts_ms)
+        return self.fresh(lane, recv_ns) and not late
+
+    def fresh(self, lane: Lane, recv_ns: int) -> bool:
+        """Whether the book may give a price to an exit that is wanted in any case."""
         book = lane.book
         return book.state is BookState.SYNCED and recv_ns - book.recv_ns <= self.stale_ns
 
@@ -194,7 +202,7 @@ class Desk:
         for index in sorted(self.portfolio.open_instruments):
             lane = self.lanes[index]
             bid, ask = touch(lane.book, lane.instrument)
-            if lane.view.working or not self.fit(lane, recv_ns) or not bid or not ask:
+            if lane.view.working or not self.fresh(lane, recv_ns) or not bid or not ask:
                 continue
             side = Side.SELL if lane.view.qty > 0 else Side.BUY
             best = ask if side is Side.BUY else bid

@@ -183,7 +183,10 @@ class Engine:
         lanes = self._lanes
         synced = BookState.SYNCED
         oldest_ns = recv_ns - self._desk.stale_ns
+        delays = self._desk.delays
         self.stats.book_updates += len(touched)
+        if touched and (first := lanes.get(touched[0])) is not None:
+            delays.note(first.book.recv_ns, first.book.ts_ms)  # one of a read stands for all
         for index in touched:
             lane = lanes.get(index)
             if lane is None or lane.on_book is None or lane.strategy is None:
@@ -199,6 +202,9 @@ class Engine:
                 wanted = checked(intents)
             except Exception as error:  # noqa: BLE001 - foreign code: the strategy alone stops
                 commands += self._strategy_failed(lane.strategy, error, recv_ns)
+                continue
+            if delays.late(book.recv_ns, book.ts_ms):
+                self.stats.books_late += 1
                 continue
             commands += self._desk.decide(lane.strategy, wanted, self._trading_state, recv_ns)
         return commands
