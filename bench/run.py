@@ -80,9 +80,7 @@ def measure(*, quick: bool, parts: list[str]) -> dict[str, Any]:  # Any: JSON
         stacks.measure(report, loopback.QUICK if quick else loopback.FULL)
     if "whole" in parts:
         say("whole processes")
-        whole.measure_memory(report)
-        whole.measure_start(report, 3 if quick else 9)
-        whole.measure_reconnect(report, 3 if quick else 9)
+        whole.measure_whole(report, quick=quick)
     return {
         "command": shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),
         "machine": facts,

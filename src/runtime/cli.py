@@ -271,5 +271,7 @@ def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run_bench(args: argparse.Namespace) -> int:
     from .benchmark.command import bench
+    from .logs import set_up_logging
 
+    set_up_logging(args.log_level)
     return bench(quick=args.quick, as_json=args.json)

@@ -19,7 +19,7 @@ import uvloop
 from . import frames as generated
 from .clients import Client, Received, counting_client, fastbook_client, peer_client
 from .peers import FastbookPeer, Reading, check_equal, feed, orjson_lists
-from .results import Report, middle_half
+from .results import Report, WrongAnswerError, middle_half
 from .sender import Job, Played, Sender, SenderError, make_certificate
 
 SYMBOLS = 50
@@ -45,7 +45,7 @@ class Traffic:
         """`received.readings` may be empty: a client that only counts reads nothing."""
         sent = job.cycles * len(self.frames)
         if received.frames != sent:
-            raise AssertionError(f"{name}: {received.frames} frames of {sent}")
+            raise WrongAnswerError(f"{name}: {received.frames} frames of {sent}")
         if received.readings:
             got = [received.readings[symbol] for symbol in self.final]
             check_equal(name, got, list(self.final.values()))
@@ -132,7 +132,7 @@ def latencies_us(received: Received, played: Played, rate: float) -> list[float]
         out += [(now_ns - played.start_ns - k * interval_ns) / 1000 for k in range(done, frames)]
         done = frames
     if done != received.frames:
-        raise AssertionError(f"{done} arrivals of {received.frames} frames")
+        raise WrongAnswerError(f"{done} arrivals of {received.frames} frames")
     return out
 
 
@@ -214,7 +214,7 @@ class Plan:
     paced_s: float
 
 
-QUICK = Plan(frames_each=100, rounds=3, fast_cycles=40, slow_cycles=2, paced_rounds=2, paced_s=0.8)
+QUICK = Plan(frames_each=100, rounds=3, fast_cycles=20, slow_cycles=1, paced_rounds=2, paced_s=0.8)
 FULL = Plan(frames_each=200, rounds=5, fast_cycles=40, slow_cycles=2, paced_rounds=5, paced_s=2.0)
 
 

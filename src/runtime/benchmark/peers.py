@@ -17,6 +17,8 @@ import orjson
 
 from fastbook import BookDecoder
 
+from .results import WrongAnswerError
+
 Reading = tuple[float, float]
 """Mid, imbalance of the best ten."""
 
@@ -120,10 +122,10 @@ class FastbookPeer:
 
 
 def check_equal(name: str, got: Sequence[Reading], expected: Sequence[Reading]) -> None:
-    """A fast wrong answer is not a result. Raises AssertionError at the first difference."""
+    """A fast wrong answer is not a result. Raises WrongAnswerError at the first difference."""
     if len(got) != len(expected):
-        raise AssertionError(f"{name}: {len(got)} readings, not {len(expected)}")
+        raise WrongAnswerError(f"{name}: {len(got)} readings, not {len(expected)}")
     for i, (ours, theirs) in enumerate(zip(expected, got, strict=True)):
         for a, b in zip(ours, theirs, strict=True):
             if not (isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) or (isnan(a) and isnan(b))):
-                raise AssertionError(f"{name}: frame {i}: {theirs}, not {ours}")
+                raise WrongAnswerError(f"{name}: frame {i}: {theirs}, not {ours}")

@@ -11,6 +11,13 @@ from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
 
+from fastbook.errors import FastbookError
+
+
+class WrongAnswerError(FastbookError):
+    """What was measured did not come to the right books: its time means nothing."""
+
+
 Run = Callable[[], object]
 Prepare = Callable[[], Run]
 """Everything that is not to be timed; what it returns is."""

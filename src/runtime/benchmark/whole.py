@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Self
 
@@ -39,6 +39,20 @@ def output_of(*args: str) -> str:
     if done.returncode:
         raise FastbookError(f"{' '.join(args)} ended with {done.returncode}: {done.stderr[-300:]}")
     return done.stdout
+
+
+def measure_whole(report: Report, *, quick: bool) -> None:
+    """All rows of this module; one that cannot be had is named in `report.skipped`."""
+    parts: dict[str, Callable[[], None]] = {
+        "memory": lambda: measure_memory(report),
+        "start-up time": lambda: measure_start(report, 3 if quick else 9),
+        "reconnect": lambda: measure_reconnect(report, 2 if quick else 9),
+    }
+    for name, measure in parts.items():
+        try:
+            measure()
+        except (FastbookError, TimeoutError, OSError, subprocess.TimeoutExpired) as e:
+            report.skipped[name] = f"{type(e).__name__} {e}".strip()
 
 
 def measure_memory(report: Report) -> None:

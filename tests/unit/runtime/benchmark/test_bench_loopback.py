@@ -17,6 +17,7 @@ from fastbook.runtime.benchmark.clients import (
 )
 from fastbook.runtime.benchmark.loopback import Traffic, latencies_us, paced_round, play
 from fastbook.runtime.benchmark.peers import json_lists, orjson_lists
+from fastbook.runtime.benchmark.results import WrongAnswerError
 from fastbook.runtime.benchmark.sender import Job, Played, Sender
 from fastbook.runtime.bybit.listener_py import PythonListener
 
@@ -57,11 +58,11 @@ def test_a_wrong_answer_is_refused(traffic: Traffic) -> None:
     job, sent = Job(cycles=1), len(traffic.frames)
     right = Received(frames=sent, wall_s=1, cpu_s=1, readings=dict(traffic.final))
     traffic.check("right", job, right)
-    with pytest.raises(AssertionError, match="59 frames of 60"):
+    with pytest.raises(WrongAnswerError, match="59 frames of 60"):
         traffic.check("short", job, replace(right, frames=sent - 1))
     symbol, (mid, imbalance) = next(iter(traffic.final.items()))
     wrong = traffic.final | {symbol: (mid + 0.05, imbalance)}
-    with pytest.raises(AssertionError, match="wrong"):
+    with pytest.raises(WrongAnswerError, match="wrong"):
         traffic.check("wrong", job, replace(right, readings=wrong))
 
 
@@ -79,5 +80,5 @@ def test_latency_counts_from_when_a_frame_was_due() -> None:
     received = Received(frames=5, wall_s=1, cpu_s=1, arrivals=arrivals)
     played = Played(start_ns=10_000)
     assert latencies_us(received, played, 1e6) == [0.5, 3.5, 2.5, 1.5, 0.6]
-    with pytest.raises(AssertionError, match="6 arrivals of 7 frames"):
+    with pytest.raises(WrongAnswerError, match="6 arrivals of 7 frames"):
         latencies_us(replace(received, frames=7), played, 1e6)
