@@ -34,6 +34,8 @@ class VenueRules:
     market_band: Decimal = Decimal("0.01")  # protection price of market orders, of the last price
     limit_band: Decimal = Decimal("0.02")  # limit prices, of the mark; beyond it see clamp_limit_px
     clamp_limit_px: bool = True  # derivatives: move the price to the band; False refuses it
+    funding_rate: Decimal = Decimal("0.0001")  # of the value, per interval, where not set
+    funding_interval_ms: int = 8 * 3600 * 1000
     conditional_orders_max: int = 10  # per account and symbol, waiting for their trigger
     active_orders_max: int = 500  # per account and symbol (spot: per account)
     closed_orders_max: int = 10_000  # remembered per account
@@ -48,7 +50,10 @@ class VenueRules:
         ]
         if self.leverage < 1:
             problems.append(f"leverage must be at least 1, was {self.leverage}")
-        for name in ("active_orders_max", "closed_orders_max", "executions_max", "events_max"):
+        for name in (
+            *("active_orders_max", "closed_orders_max", "executions_max", "events_max"),
+            *("conditional_orders_max", "funding_interval_ms"),
+        ):
             if getattr(self, name) < 1:
                 problems.append(f"{name} must be at least 1, was {getattr(self, name)}")
         if problems:

@@ -88,18 +88,18 @@ ZEC    48.64     0.01      0.01   25
 # Traded value of a typical level, in quote units, before it is thinned out down the list.
 _DENSE_NOTIONAL = Decimal(20_000)
 _SPARSE_NOTIONAL = Decimal(5_000)
+_INVERSE_QTY_MAX = 25_000_000  # dollars
 _SPOT_LOT_DIGITS = 2  # spot quantities are this many decimals finer
 
 
 def universe(count: int, category: Category = Category.LINEAR) -> list[Market]:
     """The first `count` markets, always the same ones.
 
-    Linear and spot only. Past the named coins come made-up ones, SIM061USDT and so on.
+    Past the named coins come made-up ones, SIM061USDT and so on. An inverse market is quoted in
+    USD and settles in its base coin; its quantities are whole dollars.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, was {count}")
-    if category is Category.INVERSE:
-        raise ValueError("the simulated exchange has linear and spot markets only")
     rows = [line.split() for line in _TABLE.strip().splitlines()]
     rows += [_made_up(i) for i in range(len(rows), count)]
     return [_market(i, row, category) for i, row in enumerate(rows[:count])]
@@ -112,21 +112,25 @@ def _made_up(index: int) -> list[str]:
 
 def _market(index: int, row: list[str], category: Category) -> Market:
     base, price, tick, lot, leverage = row
-    spot = category is Category.SPOT
+    spot, inverse = category is Category.SPOT, category is Category.INVERSE
     price_scale = _decimals(tick)
-    qty_scale = _decimals(lot) + (_SPOT_LOT_DIGITS if spot else 0)
-    lot_units = 1 if spot else _units(lot, qty_scale)
+    qty_scale = 0 if inverse else _decimals(lot) + (_SPOT_LOT_DIGITS if spot else 0)
+    lot_units = 1 if spot or inverse else _units(lot, qty_scale)
     ticks_per_bp = Decimal(price) / Decimal(tick) / 10_000
     dense = ticks_per_bp < 4
     level_value = (_DENSE_NOTIONAL if dense else _SPARSE_NOTIONAL) / (1 + index // 10)
-    qty_max = _units(str(50_000_000 // int(Decimal(price) + 1) + 1_000), qty_scale)
+    qty_max = (
+        _INVERSE_QTY_MAX
+        if inverse
+        else _units(str(50_000_000 // int(Decimal(price) + 1) + 1_000), qty_scale)
+    )
     instrument = Instrument(
         index=index,
         category=category,
-        symbol=f"{base}USDT",
+        symbol=f"{base}USD" if inverse else f"{base}USDT",
         base=base,
-        quote="USDT",
-        settle="" if spot else "USDT",
+        quote="USD" if inverse else "USDT",
+        settle="" if spot else base if inverse else "USDT",
         price_scale=price_scale,
         qty_scale=qty_scale,
         tick=_units(tick, price_scale),
@@ -134,10 +138,11 @@ def _market(index: int, row: list[str], category: Category) -> Market:
         qty_min=lot_units,
         qty_max=qty_max,
         qty_max_market=qty_max // 5 // lot_units * lot_units,
-        notional_min=Decimal(5),
+        notional_min=Decimal(0 if inverse else 5),
         leverage_max=Decimal(1) if spot else Decimal(leverage),
     )
-    typical = int((level_value / Decimal(price)).scaleb(qty_scale)) // lot_units * lot_units
+    size = level_value if inverse else (level_value / Decimal(price)).scaleb(qty_scale)
+    typical = int(size) // lot_units * lot_units
     return Market(
         instrument=instrument,
         start_px=_units(price, price_scale),

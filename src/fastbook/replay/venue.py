@@ -19,7 +19,10 @@ from fastbook.replay.accounts import Account, Event, Order, Row
 from fastbook.replay.admission import Admission
 from fastbook.replay.amending import Amending
 from fastbook.replay.clearing import Clearing, VenueRules
+from fastbook.replay.disconnect import PRODUCTS, DisconnectGuard
+from fastbook.replay.funding import Funding
 from fastbook.replay.intake import NewOrder, parse_new_order, text_of
+from fastbook.replay.liquidation import Liquidation, Liquidator
 from fastbook.replay.margin import Figures, Prices
 from fastbook.replay.matcher import (
     Fill,
@@ -73,6 +76,9 @@ class Venue:
         self._amending = Amending(self._matcher, self._admission)
         self._stops = Stops(self._matcher, self._admission)
         self._settings = Settings(instruments, self._clearing)
+        self._liquidator = Liquidator(self._matcher)
+        self.funding = Funding(self._matcher)
+        self.dcp = DisconnectGuard()
 
     def next_seq(self) -> int:
         """The next cross sequence number: one counter for everything that matches."""
@@ -341,8 +347,37 @@ class Venue:
     # Time.
 
     def tick(self, now_ms: int) -> None:
-        """Let what time and prices bring about happen: triggers first.
+        """Let what time and prices bring about happen.
 
-        Call it whenever the market moved, every 100 ms at least. O(waiting orders).
+        In this order: triggers, liquidation, funding, orders of accounts whose connections are
+        gone. Call it whenever the market moved, every 100 ms at least.
+        O(waiting orders + open positions).
         """
         self._stops.check(now_ms)
+        self._liquidator.check(now_ms)
+        self.funding.check(now_ms)
+        for number, product in self.dcp.take_due(now_ms):
+            for order in list(self._accounts[number].open_orders.values()):
+                if order.instrument.category in PRODUCTS[product] and order.open:
+                    self._matcher.cancel(order, now_ms, "CancelByDCP")
+
+    def set_funding_rate(self, index: int, rate: Decimal) -> None:
+        """The rate of the coming payments of one symbol."""
+        self.funding.set_rate(index, rate)
+
+    def funding_rate(self, index: int) -> Decimal:
+        """What `tick` will charge at the next payment."""
+        return self.funding.rate(index)
+
+    def next_funding_ms(self, now_ms: int) -> int:
+        """When the next payment is due."""
+        return self.funding.next_ms(now_ms)
+
+    def take_liquidations(self) -> list[Liquidation]:
+        """Positions closed by force since the last call."""
+        return self._liquidator.take()
+
+    @property
+    def insurance(self) -> Mapping[str, Decimal]:
+        """Coin -> what the insurance fund paid to liquidated accounts."""
+        return self._liquidator.insurance

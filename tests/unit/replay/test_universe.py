@@ -47,5 +47,12 @@ def test_past_the_table_come_made_up_names() -> None:
 def test_refuses_what_it_does_not_have() -> None:
     with pytest.raises(ValueError, match="count"):
         universe(0)
-    with pytest.raises(ValueError, match="linear and spot"):
-        universe(1, Category.INVERSE)
+
+
+def test_inverse_markets_count_dollars_and_settle_in_the_coin() -> None:
+    btc, eth = universe(2, Category.INVERSE)
+    unit = btc.instrument
+    assert (unit.symbol, unit.base, unit.quote, unit.settle) == ("BTCUSD", "BTC", "USD", "BTC")
+    assert (unit.qty_scale, unit.lot, unit.qty_min, int(unit.notional_min)) == (0, 1, 1, 0)
+    assert eth.instrument.symbol == "ETHUSD"
+    assert 100 < btc.typical_qty < unit.qty_max_market < unit.qty_max
