@@ -83,7 +83,7 @@ def until(ready: Callable[[], T], what: str) -> T:
 def local_exchange(**options: Any) -> Iterator[LocalExchange]:
     """`options`: of SimulatorOptions, hence Any."""
     program = Path(__file__).with_name("exchange_process.py")
-    defaults = {"latency_s": 0.02, "symbols": 3, "accounts": 12, "start_base_balance": "10"}
+    defaults = {"latency_s": 0.02, "symbols": 3, "accounts": 60, "start_base_balance": "10"}
     given = defaults | options
     process = subprocess.Popen(
         [sys.executable, str(program), orjson.dumps(given).decode()],

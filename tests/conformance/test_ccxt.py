@@ -1,93 +1,17 @@
-"""A trading day of ccxt, async and pro, unmodified, at the bundled exchange: only URLs are other ones."""
+"""A trading day of ccxt, async and pro, unmodified, at the bundled exchange: sees, trades, is refused."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
-import ccxt.async_support
 import ccxt.pro
 import pytest
-from tests.conformance.local_exchange import Key, LocalExchange, local_exchange, sides_of
+from tests.conformance.ccxt_session import EITHER, MARKETS, SPOT, SWAP, far_bid, trade, until
+from tests.conformance.local_exchange import LocalExchange, sides_of
 
 # Any in this file: ccxt's structures are plain dicts.
-
-DEADLINE_S = 15.0
-SWAP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
-Day = Callable[[Any], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[LocalExchange]:
-    with local_exchange(categories=["linear", "spot"]) as exchange:
-        yield exchange
-
-
-def point_at(client: Any, venue: LocalExchange) -> None:
-    """Other URLs, and nothing else."""
-    api = client.urls["api"]
-    for name in ("spot", "futures", "v2", "public", "private"):
-        api[name] = venue.rest
-    if "ws" not in api:
-        return
-    for category in api["ws"]["public"]:
-        api["ws"]["public"][category] = f"{venue.ws_public}/{category}"
-    private = api["ws"]["private"]
-    private["spot"]["unified"] = private["contract"] = venue.ws_private
-    private["trade"] = venue.ws_trade
-
-
-@asynccontextmanager
-async def connected(make: Any, venue: LocalExchange, key: Key | None) -> AsyncIterator[Any]:
-    config: dict[str, Any] = {
-        "enableRateLimit": False,
-        "options": {
-            "defaultType": "swap",
-            "fetchMarkets": {"types": ["linear", "spot"]},
-            "enableUnifiedMargin": False,
-            "enableUnifiedAccount": True,
-            "unifiedMarginStatus": 6,
-            "watchPositions": {"fetchPositionsSnapshot": False},
-        },
-    }
-    if key is not None:
-        config |= {"apiKey": key.api_key, "secret": key.api_secret}
-    client = make(config)
-    point_at(client, venue)
-    try:
-        await client.load_markets()
-        yield client
-    finally:
-        await client.close()
-
-
-def trade(make: Any, venue: LocalExchange, day: Day, *, anonymous: bool = False) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            key = None if anonymous else venue.next_key()
-            async with connected(make, venue, key) as client:
-                await day(client)
-
-    asyncio.run(main())
-
-
-async def until(watch: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:
-    """The first of what `watch` brings that is wanted."""
-    while not wanted(answer := await watch()):
-        pass
-    return answer
-
-
-async def far_bid(client: Any, symbol: str) -> float:
-    book = await client.fetch_order_book(symbol, 1)
-    return float(client.price_to_precision(symbol, book["bids"][0][0] * 0.995))
-
-
-EITHER = pytest.mark.parametrize("make", [ccxt.async_support.bybit, ccxt.pro.bybit])
-MARKETS = pytest.mark.parametrize("symbol", [SWAP, SPOT])
 
 
 # What anybody may see.

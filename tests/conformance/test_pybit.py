@@ -1,113 +1,31 @@
-"""A trading day of pybit, unmodified, at the bundled exchange: only its URLs are other ones."""
+"""A trading day of pybit, unmodified, at the bundled exchange: what it sees, orders, fills, refusals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pybit import _http_manager, _websocket_trading, unified_trading
-from pybit.exceptions import FailedRequestError, InvalidRequestError
-from tests.conformance.local_exchange import (
-    Key,
-    LocalExchange,
-    Sides,
-    local_exchange,
-    sides_of,
-    until,
+from pybit.exceptions import InvalidRequestError
+from tests.conformance.local_exchange import Key, LocalExchange, sides_of, until
+from tests.conformance.pybit_session import (
+    BTC,
+    SPOT,
+    Books,
+    Inbox,
+    far_bid,
+    http,
+    point_pybit_at,
+    refusal,
+    stream,
 )
 
 # Any in this file: pybit has no types; its answers are JSON.
 
-BTC = {"category": "linear", "symbol": "BTCUSDT"}
-SPOT = {"category": "spot", "symbol": "BTCUSDT"}
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[LocalExchange]:
-    with local_exchange(categories=["linear", "spot"]) as exchange:
-        yield exchange
-
 
 @pytest.fixture(autouse=True)
 def _urls(venue: LocalExchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pybit's templates without their https:// and wss://: nothing else of it is touched."""
-    monkeypatch.setattr(_http_manager, "HTTP_URL", venue.rest)
-    monkeypatch.setattr(unified_trading, "PUBLIC_WSS", venue.ws_public + "/{CHANNEL_TYPE}")
-    monkeypatch.setattr(unified_trading, "PRIVATE_WSS", venue.ws_private)
-    monkeypatch.setattr(_websocket_trading, "TRADE_WSS", venue.ws_trade)
-
-
-@contextmanager
-def http(key: Key | None = None) -> Iterator[Any]:
-    keys = {} if key is None else {"api_key": key.api_key, "api_secret": key.api_secret}
-    session = unified_trading.HTTP(**keys)
-    try:
-        yield session
-    finally:
-        session.client.close()
-
-
-@contextmanager
-def stream(channel: str, key: Key | None = None) -> Iterator[Any]:
-    keys = {} if key is None else {"api_key": key.api_key, "api_secret": key.api_secret}
-    socket = unified_trading.WebSocket(channel, testnet=False, **keys)
-    try:
-        yield socket
-        assert socket.is_connected()  # its reader ends at whatever it cannot take
-    finally:
-        socket.exit()
-
-
-class Inbox:
-    """Messages of one topic, as pybit's callback hands them on."""
-
-    def __init__(self) -> None:
-        self.messages: list[Any] = []
-
-    def __call__(self, message: Any) -> None:
-        self.messages.append(message)
-
-    def wait(self, count: int = 1) -> list[Any]:
-        until(lambda: len(self.messages) >= count, f"{count} messages")
-        return self.messages
-
-    def row(self, **wanted: Any) -> Any:
-        """The first row of any message that has these values."""
-
-        def find() -> Any:
-            for message in list(self.messages):
-                for row in message["data"]:
-                    if all(row[name] == value for name, value in wanted.items()):
-                        return row
-            return None
-
-        return until(find, f"a row with {wanted}")
-
-
-class Books(Inbox):
-    """pybit's own book of one topic, at every `u` at which it called back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at: dict[int, Sides] = {}
-
-    def __call__(self, message: Any) -> None:
-        data = message["data"]
-        self.at[data["u"]] = sides_of(data["b"], data["a"])
-
-
-def touch(session: Any, **instrument: str) -> tuple[Decimal, Decimal]:
-    """Best bid and best ask."""
-    book = session.get_orderbook(**instrument, limit=1)["result"]
-    return Decimal(book["b"][0][0]), Decimal(book["a"][0][0])
-
-
-def far_bid(session: Any, **instrument: str) -> str:
-    """A price that rests: some way below the best bid, on the tick."""
-    return str((touch(session, **instrument)[0] * Decimal("0.995")).quantize(Decimal("1.0")))
+    point_pybit_at(venue, monkeypatch)
 
 
 # The morning: what anybody may see.
@@ -288,12 +206,6 @@ def test_what_the_account_is(venue: LocalExchange) -> None:
 
 
 # What is refused.
-
-
-def refusal(ask: Callable[[], Any]) -> Any:
-    with pytest.raises((InvalidRequestError, FailedRequestError)) as refused:
-        ask()
-    return refused.value.status_code
 
 
 def test_refusals_reach_the_client_with_the_venues_codes(venue: LocalExchange) -> None:
