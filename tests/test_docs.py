@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from fastbook.runtime.cli import build_parser
 from fastbook.runtime.config import parse
 from fastbook.runtime.config.sections import SECTIONS
+from fastbook.runtime.simulator import faults
+from fastbook.runtime.simulator.options import SimulatorOptions
+from fastbook.runtime.simulator.server import Simulator
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -137,6 +141,19 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert there.is_relative_to(ROOT), f"{target} leads out of the project"
         if anchor:
             assert anchor in anchors(there), f"{target}: no such heading"
+
+
+def test_the_exchanges_page_is_whole() -> None:
+    text = (ROOT / "docs" / "simulator.md").read_text()
+    app = web.Application()
+    Simulator(SimulatorOptions(symbols=1)).rest.add_routes(app)
+    paths = {resource.canonical for resource in app.router.resources()}
+    assert len(paths) > 10
+    assert sorted(path for path in paths if f"`{path}`" not in text) == []
+    assert set(re.findall(r"`(/v5/[\w/-]+)`", text)) <= paths
+    kinds = faults.__doc__ or ""
+    documented = set(re.findall(r"^\| (\w+) \|", text, re.MULTILINE))
+    assert set(re.findall(r"^\| (\w+) \|", kinds, re.MULTILINE)) <= documented
 
 
 def test_the_table_of_the_configuration_is_whole() -> None:
