@@ -16,7 +16,8 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from fastbook.runtime.simulator.options import ApiKey, Endpoints, SimulatorOptions
+from fastbook.runtime.simulator.keys import ApiKey, Endpoints
+from fastbook.runtime.simulator.options import SimulatorOptions
 from fastbook.runtime.simulator.server import Simulator
 
 DEADLINE_S = 10.0

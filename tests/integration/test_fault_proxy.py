@@ -17,7 +17,7 @@ from fastbook.core.book import Book
 from fastbook.errors import TransportError
 from fastbook.runtime.bybit.listener import Listener
 from fastbook.runtime.faultproxy.proxy import FaultProxy
-from fastbook.runtime.simulator.options import Endpoints
+from fastbook.runtime.simulator.keys import Endpoints
 from fastbook.runtime.simulator.topics import BookTopic
 
 SETUP = Setup(Listener, uv=False)

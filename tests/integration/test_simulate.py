@@ -11,8 +11,8 @@ import orjson
 import pytest
 from tests.integration.command import Running, stop_signals
 
+from fastbook.runtime.simulator.keys import make_keys
 from fastbook.runtime.simulator.options import SimulatorOptions
-from fastbook.runtime.simulator.server import make_keys
 
 
 def answers(host: str, port: int) -> bool:
@@ -37,7 +37,9 @@ def test_first_line_and_end(signum: int) -> None:
         assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/v5/private", where["ws_private"])
         assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/v5/trade", where["ws_trade"])
         (key,) = make_keys(SimulatorOptions(seed=11))
-        assert where["accounts"] == [{"api_key": key.api_key, "api_secret": key.api_secret}]
+        assert where["accounts"] == [
+            {"api_key": key.api_key, "api_secret": key.api_secret, "account": 1, "kind": "trade"}
+        ]
         ports = {urlsplit(where[name]).port for name in ("rest", "ws_public", "ws_private")}
         assert all(port and answers("127.0.0.1", port) for port in ports)
 

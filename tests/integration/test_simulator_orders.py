@@ -14,7 +14,7 @@ from tests.integration.simulator_client import (
     run,
 )
 
-from fastbook.runtime.simulator.options import ApiKey
+from fastbook.runtime.simulator.keys import ApiKey
 
 BOOK = "orderbook.50.BTCUSDT"
 ORDER = {"category": "linear", "symbol": "BTCUSDT"}

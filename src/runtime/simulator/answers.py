@@ -1,166 +1,40 @@
-"""Results of the REST endpoints, as plain values. No HTTP here."""
+"""Results of the signed REST endpoints, as plain values. No HTTP here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from urllib.parse import quote
 
-import orjson
-
-from fastbook.errors import VenueError
 from fastbook.replay.accounts import Account, Order, Row
 from fastbook.replay.clearing import VenueRules
-from fastbook.replay.intake import PARAMETER_ERROR, PX_TICKS_MAX
-from fastbook.replay.money import wire_text
+from fastbook.replay.money import ZERO, minus, over, plus, wire_text
 from fastbook.replay.rows import query_order_row, query_position_row
 from fastbook.types import Category, Instrument
 
 from .coins import coin_info
-from .hub import TopicHub
+from .keys import ApiKey
 from .market import Json, SimulatedMarket
-from .options import ApiKey
+from .query import Query, bad, known_category, limit_of, millis_of, paged
 
-Query = Mapping[str, str]
 CLOSED_IN_REALTIME_MAX = 500
 HISTORY_MS = 7 * 24 * 3600 * 1000
-
-
-def bad(message: str) -> VenueError:
-    return VenueError(PARAMETER_ERROR, f"params error: {message}")
-
-
-def limit_of(query: Query, default: int, most: int) -> int:
-    text = query.get("limit", "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
-        raise bad(f"limit must be 1 to {most}")
-    return int(text)
-
-
-def millis_of(query: Query, name: str, default: int) -> int:
-    text = query.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 17):
-        raise bad(f"{name} invalid")
-    return int(text)
-
-
-def paged(rows: Iterable[Row], key: str, query: Query, limit: int) -> tuple[list[Row], str]:
-    """One page, and the cursor of the next one, percent-encoded as the venue's are."""
-    after = query.get("cursor", "").partition(":")[0]
-    page: list[Row] = []
-    waiting = bool(after)
-    for row in rows:
-        if waiting:
-            waiting = row[key] != after
-            continue
-        if len(page) == limit:
-            return page, quote(f"{page[-1][key]}:{limit}", safe="")
-        page.append(row)
-    return page, ""
+_STREAM_ONLY = ("category", "execPnl")
 
 
 class Answers:
-    """Reads the market and the accounts for REST."""
+    """Reads the accounts for REST. Categories that are not played here are empty."""
 
-    def __init__(self, market: SimulatedMarket, hub: TopicHub, rules: VenueRules) -> None:
+    def __init__(self, market: SimulatedMarket, rules: VenueRules) -> None:
         self._market = market
-        self._hub = hub
         self._rules = rules
 
-    def category(self, query: Query) -> str:
-        category = query.get("category", "")
-        if category not in self._market.categories:
-            raise bad("category invalid")
-        return category
-
     def instrument(self, query: Query) -> Instrument:
-        return self._market.venue.instrument(self.category(query), query.get("symbol", ""))
-
-    # Market data.
-
-    def instruments_info(self, query: Query) -> Json:
-        category = self.category(query)
-        spot = category == Category.SPOT
-        limit = limit_of(query, 500, 1000)
-        symbol, base = query.get("symbol"), query.get("baseCoin")
-        wanted = [
-            i
-            for i in self._market.in_category(category)
-            if (not symbol or i.symbol == symbol) and (not base or i.base == base)
-        ]
-        if symbol and not wanted:
-            raise bad("symbol invalid")
-        if spot:
-            return {"category": category, "list": [spot_info(i) for i in wanted]}
-        rows, cursor = paged(map(linear_info, wanted), "symbol", query, limit)
-        return {"category": category, "list": rows, "nextPageCursor": cursor}
-
-    def orderbook(self, query: Query, now_ms: int) -> Json:
-        """Equal to the 1000-level stream: same `u`, `seq` and levels, zeros stripped."""
-        instrument = self.instrument(query)
-        default = 1 if instrument.category is Category.SPOT else 25
-        limit = limit_of(query, default, 1000)
-        topic = self._hub.book(1000, instrument)
-        if not topic.readers:
-            topic.publisher.delta(now_ms, now_ms - 1, self._market.venue.next_seq())
-        frame = orjson.loads(topic.publisher.repeat(now_ms))
-        data = frame["data"]
-        sides = {
-            side: [
-                [wire_text(Decimal(px)), wire_text(Decimal(qty))] for px, qty in data[side][:limit]
-            ]
-            for side in ("b", "a")
-        }
-        return {
-            "s": instrument.symbol,
-            **sides,
-            "ts": frame["ts"],
-            "u": data["u"],
-            "seq": data["seq"],
-            "cts": frame["cts"],
-        }
-
-    def tickers(self, query: Query, now_ms: int) -> Json:
-        category = self.category(query)
-        instruments = self._market.in_category(category)
-        if query.get("symbol"):
-            instruments = [self.instrument(query)]
-        rows = []
-        for instrument in instruments:
-            row = self._market.ticker(instrument.index, now_ms)
-            rows.append({**row, **self._market.best(instrument.index)})
-        return {"category": category, "list": rows}
-
-    def recent_trades(self, query: Query) -> Json:
-        instrument = self.instrument(query)
-        most = 60 if instrument.category is Category.SPOT else 1000
-        limit = limit_of(query, min(most, 500), most)
-        feed = self._market.feeds[instrument.index]
-        newest = list(feed.recent)[::-1][:limit]
-        rows = [
-            {
-                "execId": trade.trade_id,
-                "symbol": instrument.symbol,
-                "price": self._market.px_text(instrument, trade.px),
-                "size": self._market.qty_text(instrument, trade.qty),
-                "side": trade.side.wire,
-                "time": str(trade.ts_ms),
-                "isBlockTrade": False,
-                "isRPITrade": False,
-                "seq": str(trade.seq),
-            }
-            for trade in newest
-        ]
-        return {"category": str(instrument.category), "list": rows}
+        return self._market.venue.instrument(known_category(query), query.get("symbol", ""))
 
     # Orders and fills.
 
     def _filters(self, query: Query, *, scope_needed: bool) -> tuple[str, str, str]:
-        category = self.category(query)
+        category = known_category(query)
         symbol, base = query.get("symbol", ""), query.get("baseCoin", "")
         settle = query.get("settleCoin", "")
         if symbol:
@@ -192,7 +66,7 @@ class Answers:
             ):
                 yield order
 
-    def open_orders(self, account: Account, query: Query) -> Json:
+    def open_orders(self, account: Account, query: Query, now_ms: int) -> Json:
         filters = self._filters(query, scope_needed=True)
         limit = limit_of(query, 20, 50)
         only = query.get("openOnly", "0")
@@ -247,7 +121,7 @@ class Answers:
             )
 
         rows = (
-            {key: value for key, value in row.items() if key not in ("category", "execPnl")}
+            {key: value for key, value in row.items() if key not in _STREAM_ONLY}
             for row in reversed(account.executions)
             if matches(row)
         )
@@ -256,11 +130,11 @@ class Answers:
 
     # Account.
 
-    def positions(self, account: Account, query: Query) -> Json:
-        if self.category(query) == Category.SPOT:
+    def positions(self, account: Account, query: Query, now_ms: int) -> Json:
+        if known_category(query) == Category.SPOT:
             raise bad("category invalid")
         symbol, _, settle = self._filters(query, scope_needed=False)
-        if not (symbol or settle):
+        if query["category"] == Category.LINEAR and not (symbol or settle):
             raise bad("symbol or settleCoin needed")
         limit = limit_of(query, 20, 200)
         if symbol:
@@ -270,7 +144,7 @@ class Answers:
                 p
                 for p in account.positions.values()
                 if p.qty
-                and p.instrument.settle == settle
+                and (not settle or p.instrument.settle == settle)
                 and p.instrument.category == query["category"]
             ]
         rows = [
@@ -284,7 +158,7 @@ class Answers:
         page, cursor = paged(rows, "symbol", query, limit)
         return {"list": page, "nextPageCursor": cursor, "category": query["category"]}
 
-    def wallet(self, account: Account, query: Query) -> Json:
+    def wallet(self, account: Account, query: Query, now_ms: int) -> Json:
         if query.get("accountType") != "UNIFIED":
             raise bad("accountType must be UNIFIED")
         row = self._market.venue.figures(account.number).row()
@@ -296,12 +170,12 @@ class Answers:
         ]
         return {"list": [row]}
 
-    def fee_rates(self, query: Query) -> Json:
-        category = self.category(query)
+    def fee_rates(self, account: Account, query: Query, now_ms: int) -> Json:
+        category = known_category(query)
         instruments = self._market.in_category(category)
         if query.get("symbol"):
             instruments = [self.instrument(query)]
-        rates = self._rules.fees(Category(category))
+        rates = self._rules.fees(Category(category)) if instruments else None
         rows = [
             {
                 "symbol": i.symbol,
@@ -310,94 +184,78 @@ class Answers:
                 "baseCoin": "",
             }
             for i in instruments
+            if rates is not None
         ]
         result: Json = {"list": rows}
         return {"category": category, **result} if category == Category.SPOT else result
 
-    def coins(self, query: Query) -> Json:
+    def coins(self, account: Account, query: Query, now_ms: int) -> Json:
         return coin_info(self._market.instruments, query.get("coin", ""))
 
+    def info(self, account: Account, query: Query, now_ms: int) -> Json:
+        return {
+            "marginMode": getattr(account, "margin_mode", "REGULAR_MARGIN"),
+            "updatedTime": "1697078946000",
+            "unifiedMarginStatus": 5,
+            "dcpStatus": "OFF",
+            "timeWindow": 0,
+            "smpGroup": 0,
+            "isMasterTrader": False,
+            "spotHedgingStatus": "OFF",
+        }
 
-def px_full(instrument: Instrument, px: int) -> str:
-    """A price with every digit of its scale, as instruments-info has it."""
-    return f"{instrument.px_decimal(px):f}"
+    def closed_pnl(self, account: Account, query: Query, now_ms: int) -> Json:
+        """One row for every order that closed something, newest first."""
+        symbol, _, _ = self._filters(query, scope_needed=False)
+        limit = limit_of(query, 50, 100)
+        start, end = self._window(query, now_ms)
+        orders: dict[str, list[Row]] = {}
+        for row in account.executions:
+            if (
+                row["category"] == query["category"]
+                and (not symbol or row["symbol"] == symbol)
+                and start <= int(row["execTime"]) <= end
+                and row["closedSize"] not in ("", "0")
+            ):
+                orders.setdefault(row["orderId"], []).append(row)
+        rows = [closed_row(fills, self._rules.leverage) for fills in reversed(orders.values())]
+        page, cursor = paged(rows, "orderId", query, limit)
+        return {"category": query["category"], "list": page, "nextPageCursor": cursor}
 
 
-def qty_full(instrument: Instrument, qty: int) -> str:
-    return f"{instrument.qty_decimal(qty):f}"
-
-
-def linear_info(i: Instrument) -> Row:
-    """One linear instrument of instruments-info."""
+def closed_row(fills: list[Row], leverage: Decimal) -> Row:
+    """A row of closed-pnl from the closing fills of one order."""
+    first, last = fills[0], fills[-1]
+    qty = plus(*(Decimal(f["closedSize"]) for f in fills))
+    exit_value = plus(*(
+        over(Decimal(f["execValue"]) * Decimal(f["closedSize"]), Decimal(f["execQty"]))
+        for f in fills
+    ))  # fmt: skip
+    pnl = plus(*(Decimal(f["execPnl"]) for f in fills))
+    fee = plus(*(Decimal(f["execFee"]) for f in fills))
+    # What was sold for more than it had cost is profit; what was bought back, the other way.
+    sold = first["side"] == "Sell"
+    entry_value = minus(exit_value, pnl) if sold else plus(exit_value, pnl)
     return {
-        "symbol": i.symbol,
-        "symbolId": i.index + 1,
-        "contractType": "LinearPerpetual",
-        "status": "Trading" if i.trading else "Closed",
-        "baseCoin": i.base,
-        "quoteCoin": i.quote,
-        "launchTime": "1580000000000",
-        "deliveryTime": "0",
-        "deliveryFeeRate": "",
-        "priceScale": str(i.price_scale),
-        "leverageFilter": {
-            "minLeverage": "1",
-            "maxLeverage": f"{i.leverage_max:.2f}",
-            "leverageStep": "0.01",
-        },
-        "priceFilter": {
-            "minPrice": px_full(i, i.tick),
-            "maxPrice": px_full(i, i.tick * PX_TICKS_MAX),
-            "tickSize": px_full(i, i.tick),
-        },
-        "lotSizeFilter": {
-            "maxOrderQty": qty_full(i, i.qty_max),
-            "minOrderQty": qty_full(i, i.qty_min),
-            "qtyStep": qty_full(i, i.lot),
-            "postOnlyMaxOrderQty": qty_full(i, i.qty_max),
-            "maxMktOrderQty": qty_full(i, i.qty_max_market),
-            "minNotionalValue": wire_text(i.notional_min),
-        },
-        "unifiedMarginTrade": True,
-        "fundingInterval": 480,
-        "settleCoin": i.settle,
-        "copyTrading": "none",
-        "upperFundingRate": "0.005",
-        "lowerFundingRate": "-0.005",
-        "isPreListing": False,
-        "preListingInfo": None,
-        "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
-        "displayName": "",
-        "symbolType": "",
-        "forbidUplWithdrawal": False,
-    }
-
-
-def spot_info(i: Instrument) -> Row:
-    """One spot instrument of instruments-info."""
-    return {
-        "symbolId": i.index + 1,
-        "symbol": i.symbol,
-        "baseCoin": i.base,
-        "quoteCoin": i.quote,
-        "innovation": "0",
-        "status": "Trading" if i.trading else "Closed",
-        "marginTrading": "none",
-        "stTag": "0",
-        "lotSizeFilter": {
-            "basePrecision": qty_full(i, i.lot),
-            "quotePrecision": f"{Decimal(1).scaleb(-i.price_scale - i.qty_scale):f}",
-            "minOrderQty": qty_full(i, i.qty_min),
-            "maxOrderQty": qty_full(i, i.qty_max),
-            "minOrderAmt": wire_text(i.notional_min),
-            "maxOrderAmt": "5000000",
-            "maxLimitOrderQty": qty_full(i, i.qty_max),
-            "maxMarketOrderQty": qty_full(i, i.qty_max_market),
-            "postOnlyMaxLimitOrderSize": qty_full(i, i.qty_max),
-        },
-        "priceFilter": {"tickSize": px_full(i, i.tick)},
-        "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
-        "symbolType": "",
+        "symbol": first["symbol"],
+        "orderId": first["orderId"],
+        "side": first["side"],
+        "qty": first["orderQty"],
+        "orderPrice": first["orderPrice"],
+        "orderType": first["orderType"],
+        "execType": first["execType"],
+        "closedSize": wire_text(qty),
+        "cumEntryValue": wire_text(entry_value),
+        "avgEntryPrice": wire_text(over(entry_value, qty) if qty else ZERO),
+        "cumExitValue": wire_text(exit_value),
+        "avgExitPrice": wire_text(over(exit_value, qty) if qty else ZERO),
+        "closedPnl": wire_text(minus(pnl, fee)),
+        "fillCount": str(len(fills)),
+        "leverage": wire_text(leverage),
+        "openFee": "0",
+        "closeFee": wire_text(fee),
+        "createdTime": first["execTime"],
+        "updatedTime": last["execTime"],
     }
 
 
@@ -407,21 +265,9 @@ def api_key_info(key: ApiKey, uid: int) -> Json:
         "id": str(key.account),
         "note": "bundled exchange",
         "apiKey": key.api_key,
-        "readOnly": 0,
+        "readOnly": int(key.read_only),
         "secret": "",
-        "permissions": {
-            "ContractTrade": ["Order", "Position"],
-            "Spot": ["SpotTrade"],
-            "Wallet": [],
-            "Options": [],
-            "Derivatives": [],
-            "CopyTrading": [],
-            "BlockTrade": [],
-            "Exchange": [],
-            "NFT": [],
-            "Affiliate": [],
-            "Earn": [],
-        },
+        "permissions": key.permissions(),
         "ips": ["*"],
         "type": 1,
         "deadlineDay": -2,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from fastbook.errors import VenueError
 
-from .options import ApiKey
+from .keys import ApiKey
 
 EXPIRED = 10002
 BAD_KEY = 10003
@@ -44,8 +44,17 @@ class Keys:
         key = self._by_key.get(name)
         if key is None:
             raise VenueError(BAD_KEY, "API key is invalid.")
-        stamp = headers.get("X-BAPI-TIMESTAMP", "")
-        window = headers.get("X-BAPI-RECV-WINDOW", "")
+        stamp, window = self.check_stamp(headers, now_ms)
+        text = f"{stamp}{name}{window}".encode() + payload
+        if not self._matches(key, text, headers.get("X-BAPI-SIGN", "")):
+            raise VenueError(BAD_SIGN, "error sign! please check your signature generation")
+        return key
+
+    @staticmethod
+    def check_stamp(headers: Mapping[str, object], now_ms: int) -> tuple[str, str]:
+        """Time stamp and window of a request, as texts; VenueError 10002 outside the window."""
+        stamp = str(headers.get("X-BAPI-TIMESTAMP", ""))
+        window = str(headers.get("X-BAPI-RECV-WINDOW", ""))
         stamp_ms = _milliseconds(stamp)
         window_ms = _milliseconds(window) if window else RECV_WINDOW_DEFAULT_MS
         if (
@@ -58,10 +67,7 @@ class Keys:
                 "invalid request, please check your server timestamp or recv_window param. "
                 f"req_timestamp[{stamp}],server_timestamp[{now_ms}],recv_window[{window}]",
             )
-        text = f"{stamp}{name}{window}".encode() + payload
-        if not self._matches(key, text, headers.get("X-BAPI-SIGN", "")):
-            raise VenueError(BAD_SIGN, "error sign! please check your signature generation")
-        return key
+        return stamp, window
 
     def check_ws(self, args: object, now_ms: int) -> ApiKey:
         """The key of a socket's `auth` request: [key, expires ms, signature].
@@ -85,4 +91,6 @@ class Keys:
 
     @staticmethod
     def _matches(key: ApiKey, text: bytes, sign: str) -> bool:
+        if key.rsa is not None:
+            return key.rsa.verifies(text, sign)
         return hmac.compare_digest(_digest(key.api_secret, text).encode(), sign.encode())

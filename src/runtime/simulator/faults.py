@@ -36,11 +36,13 @@ from aiohttp import web
 
 from fastbook.errors import ConfigError
 
+from .desk import OrderDesk
 from .hub import TopicHub
 from .private import PrivateExchange
 from .public import PublicExchange
 from .rest import RestExchange
 from .topics import GARBLED, BookTopic
+from .trade import TradeExchange
 
 SECONDS_MAX = 3600.0
 COUNT_MAX = 10_000
@@ -62,14 +64,18 @@ class Faults:
         hub: TopicHub,
         public: PublicExchange,
         private: PrivateExchange,
+        trade: TradeExchange,
         rest: RestExchange,
+        desk: OrderDesk,
         skew: Skew,
         clock: Callable[[], tuple[float, int]],
     ) -> None:
         self._hub = hub
         self._public = public
         self._private = private
+        self._trade = trade
         self._rest = rest
+        self._desk = desk
         self._skew = skew
         self._clock = clock
 
@@ -156,17 +162,17 @@ class Faults:
         return 1
 
     def order_error(self, code: int, n: int = 1, message: str = "fault") -> int:
-        self._rest.faults.order_errors.extend([(code, message)] * n)
+        self._desk.faults.order_errors.extend([(code, message)] * n)
         return n
 
     def http_error(self, status: int, n: int = 1) -> int:
         if not 400 <= status <= 599:
             raise ConfigError(f"status must be 400 to 599, was {status}")
-        self._rest.faults.http_errors.extend([status] * n)
+        self._rest.http_errors.extend([status] * n)
         return n
 
     def lost_answer(self, n: int = 1) -> int:
-        self._rest.faults.lost_answers += n
+        self._desk.faults.lost_answers += n
         return n
 
     def slow_orders(self, ms: int, way: str = "out") -> int:

@@ -15,6 +15,7 @@ from fastbook.replay.universe import Market, universe
 from fastbook.replay.venue import Venue
 from fastbook.types import Category, Instrument, Side
 
+from .candles import Amount, Candle, Candles
 from .options import SimulatorOptions
 
 RECENT_TRADES_MAX = 1000
@@ -60,7 +61,9 @@ class SymbolFeed:
         self.instrument = instrument
         self.first_px = self.high_px = self.low_px = self.last_px = start_px
         self.volume = 0  # at the quantity scale
-        self.turnover = 0  # px * qty at both scales
+        # px * qty at both scales; inverse: exact coins, qty / px.
+        self.turnover: Amount = Decimal(0) if instrument.category is Category.INVERSE else 0
+        self.candles = Candles(start_px)
         self.tick_direction = "ZeroPlusTick"
         self.recent: deque[Trade] = deque(maxlen=RECENT_TRADES_MAX)
 
@@ -71,13 +74,38 @@ class SymbolFeed:
             self.tick_direction = "MinusTick"
         elif not self.tick_direction.startswith("Zero"):
             self.tick_direction = f"Zero{self.tick_direction}"
-        self.last_px = px
         self.high_px, self.low_px = max(self.high_px, px), min(self.low_px, px)
+        if ts_ms >= self.candles.end_ms:
+            self.roll(ts_ms)
+        self.last_px = px
+        self.candles.trade(px)
         self.volume += qty
-        self.turnover += px * qty
+        self.turnover += self._worth(px, qty)
         trade = Trade(side, px, qty, ts_ms, trade_id, seq, self.tick_direction)
         self.recent.append(trade)
         return trade
+
+    def _worth(self, px: int, qty: int) -> Amount:
+        instrument = self.instrument
+        if instrument.category is Category.INVERSE:
+            return over(instrument.qty_decimal(qty), instrument.px_decimal(px))
+        return px * qty
+
+    def roll(self, now_ms: int) -> None:
+        """Close the minutes that have ended."""
+        self.candles.roll(now_ms, self.last_px, self.volume, self.turnover)
+
+    def running(self, now_ms: int) -> Candle:
+        """The running minute."""
+        self.roll(now_ms)
+        return self.candles.running(self.last_px, self.volume, self.turnover)
+
+    def turnover_text(self, turnover: Amount) -> str:
+        """Traded value: in quote coin, of an inverse contract in base coin."""
+        instrument = self.instrument
+        if isinstance(turnover, Decimal):
+            return wire_text(turnover)
+        return wire_text(Decimal(turnover).scaleb(-instrument.price_scale - instrument.qty_scale))
 
 
 class SimulatedMarket:
@@ -200,9 +228,8 @@ class SimulatedMarket:
         change = over(Decimal(feed.last_px - feed.first_px), Decimal(feed.first_px)).quantize(
             Decimal("1e-6")
         )
-        scale = instrument.price_scale + instrument.qty_scale
         volume = self.qty_text(instrument, feed.volume)
-        turnover = wire_text(Decimal(feed.turnover).scaleb(-scale).quantize(Decimal("1e-4")))
+        turnover = wire_text(Decimal(feed.turnover_text(feed.turnover)).quantize(Decimal("1e-4")))
         mark = self.venue.prices.mark(index)
         common = {
             "lastPrice": self.px_text(instrument, feed.last_px),
@@ -232,12 +259,24 @@ class SimulatedMarket:
             "singleOpenInterest": self.qty_text(instrument, interest // 2),
             "singleOpenInterestValue": wire_text(interest_value / 2),
             "nextFundingTime": str((now_ms // hours8 + 1) * hours8),
-            "fundingRate": "0.0001",
+            "fundingRate": self.funding_rate(index),
             **self.best(index),
             "preOpenPrice": "",
             "preQty": "",
             "curPreListingPhase": "",
         }
+
+    def price_limit(self, instrument: Instrument) -> Json:
+        """Highest price that may be bid and lowest that may be asked."""
+        band = self.venue.rules.limit_band
+        limits = {"symbol": instrument.symbol}
+        for name, side in (("buyLmt", Side.BUY), ("sellLmt", Side.SELL)):
+            px = self.venue.prices.worst_limit_px(instrument, side, band)
+            limits[name] = self.px_text(instrument, px)
+        return limits
+
+    def funding_rate(self, index: int) -> str:
+        return "0.0001"
 
     def best(self, index: int) -> Json:
         """Best prices and sizes under the names that tickers use; "" for an empty side."""

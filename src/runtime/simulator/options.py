@@ -6,12 +6,17 @@ import ipaddress
 import ssl
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from fastbook.errors import ConfigError
 from fastbook.replay.clearing import VenueRules
 
+from .limits import TIERS
+
 CATEGORIES = ("linear", "spot", "inverse")
+KEY_KINDS = ("trade", "read", "derivatives", "spot")
+"""What a key may do: everything; no orders at all; only derivatives; only spot."""
+EVENT_TOPICS = ("order", "execution", "position", "wallet")
+"""The private topics of one match, in the order in which they are told by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +39,17 @@ class SimulatorOptions:
     start_balance: Decimal = Decimal(100_000)  # USDT, each account
     start_base_balance: Decimal = Decimal(0)  # of every base coin, each account (spot)
     rules: VenueRules = field(default_factory=VenueRules)
-    orders_per_s_max: int = 500  # create, cancel: each endpoint and account
-    queries_per_s_max: int = 500  # every signed GET: each endpoint and account
+    keys: tuple[str, ...] = ("trade",)  # what kinds of key each account gets, see keys.py
+    rsa_public_key: str = ""  # PEM: one more key, for account 1, that signs with RSA
+    tier: str = "pro3"  # of every account: what the rate limits are
+    orders_per_s_max: int = 0  # each order endpoint, category and account; 0: as the tier says
+    queries_per_s_max: int = 0  # each other signed endpoint and account; 0: as the tier says
+    ip_requests_max: int = 600  # REST requests of one address in 5 s; 0: no limit
+    ip_ban_s: float = 600.0  # of an address that asked for more
+    connects_max: int = 500  # new WebSocket connections of one address in 5 minutes; 0: no limit
+    connections_max: int = 1000  # open public connections of one address and category
     private_delay_s: float = 0.0  # from a match to its private rows
+    event_order: tuple[str, ...] = EVENT_TOPICS  # in which the topics of one match are told
     slow_reader_bytes_max: int = 8 << 20  # unsent bytes of one public connection
     private_queue_max: int = 10_000  # unsent messages of one private connection
     idle_timeout_s: float = 600.0  # a connection with no traffic is closed
@@ -54,8 +67,11 @@ class SimulatorOptions:
             ("symbols", 1, 1000),
             ("events_per_frame", 1, 1000),
             ("accounts", 1, 1000),
-            ("orders_per_s_max", 1, 1_000_000),
-            ("queries_per_s_max", 1, 1_000_000),
+            ("orders_per_s_max", 0, 1_000_000),
+            ("queries_per_s_max", 0, 1_000_000),
+            ("ip_requests_max", 0, 1_000_000),
+            ("connects_max", 0, 1_000_000),
+            ("connections_max", 1, 100_000),
             ("slow_reader_bytes_max", 1 << 16, 1 << 32),
             ("private_queue_max", 1, 1_000_000),
         ):
@@ -67,8 +83,16 @@ class SimulatorOptions:
             problems.append(f"events_per_s must be above 0, was {self.events_per_s}")
         if self.start_balance < 0 or self.start_base_balance < 0:
             problems.append("start_balance and start_base_balance must not be negative")
+        if sorted(self.event_order) != sorted(EVENT_TOPICS):
+            problems.append(f"event_order must order {', '.join(EVENT_TOPICS)}")
         if not 0 <= self.private_delay_s <= 60:
             problems.append(f"private_delay_s must be 0 to 60, was {self.private_delay_s}")
+        if not 0 < self.ip_ban_s <= 86_400:
+            problems.append(f"ip_ban_s must be above 0, was {self.ip_ban_s}")
+        if self.tier not in TIERS:
+            problems.append(f"tier must be one of {', '.join(TIERS)}, was {self.tier!r}")
+        if not self.keys or not set(self.keys) <= set(KEY_KINDS):
+            problems.append(f"keys must be some of {KEY_KINDS}, were {self.keys}")
         if self.idle_timeout_s <= 0:
             problems.append(f"idle_timeout_s must be above 0, was {self.idle_timeout_s}")
         if not _is_loopback(self.host):
@@ -84,33 +108,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """Credentials of one account of this exchange; worth nothing anywhere else."""
-
-    account: int
-    api_key: str
-    api_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoints:
-    """Full URLs. The category follows `ws_public`: ``ws_public + "/linear"``."""
-
-    rest: str
-    ws_public: str
-    ws_private: str
-    ws_trade: str
-    accounts: tuple[ApiKey, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The object that `fastbook simulate` prints. Any: it is JSON."""
-        return {
-            "rest": self.rest,
-            "ws_public": self.ws_public,
-            "ws_private": self.ws_private,
-            "ws_trade": self.ws_trade,
-            "accounts": [{"api_key": a.api_key, "api_secret": a.api_secret} for a in self.accounts],
-        }

@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from fastbook.errors import VenueError
-from fastbook.replay.accounts import Event
+from fastbook.replay.accounts import Event, Row
 
 from .auth import Keys
+from .options import EVENT_TOPICS
+from .sessions import Session, SessionHost
 
+_CATEGORIES = ("spot", "linear", "inverse", "option")
 TOPICS = frozenset(
-    {"order", "execution", "position", "wallet"}
-    | {f"{t}.{c}" for t in ("order", "execution") for c in ("spot", "linear", "inverse", "option")}
+    {"order", "execution", "execution.fast", "position", "wallet", "greeks"}
+    | {f"{t}.{c}" for t in ("order", "execution", "execution.fast") for c in _CATEGORIES}
     | {f"position.{c}" for c in ("linear", "inverse", "option")}
+    | {f"dcp.{product}" for product in ("future", "spot", "option")}
 )
-REQUEST_BYTES_MAX = 64 * 1024
-CLOSE_TIMEOUT_S = 1.0  # for the peer's half of the closing handshake
+FAST_KEYS = (
+    "category", "symbol", "execId", "execPrice", "execQty", "orderId", "isMaker", "orderLinkId",
+    "side", "execTime", "seq",
+)  # fmt: skip
 
 
-class PrivateExchange:
+def family(topic: str) -> str:
+    """The all-in-one form of a topic: ``execution.fast`` of ``execution.fast.linear``."""
+    if topic.startswith("execution.fast"):
+        return "execution.fast"
+    return topic.partition(".")[0]
+
+
+class PrivateExchange(SessionHost):
     """All private connections; hands events to those of the right account."""
 
     def __init__(
         self,
         keys: Keys,
         counters: Counter[str],
-        now_ms: Callable[[], int],
+        clock: Callable[[], tuple[float, int]],
         *,
         queue_max: int,
         delay_s: float,
         idle_timeout_s: float,
+        event_order: Sequence[str] = EVENT_TOPICS,
     ) -> None:
-        self.keys = keys
-        self.counters = counters
-        self.now_ms = now_ms
-        self.queue_max = queue_max
-        self.idle_timeout_s = idle_timeout_s
-        self.sessions: dict[PrivateSession, None] = {}
+        super().__init__(
+            "private", keys, counters, clock, queue_max=queue_max, idle_timeout_s=idle_timeout_s
+        )
         self.mute = False  # fault: rows are lost
         self.reverse = False  # fault: wallet before position before execution before order
-        self._delay_s = delay_s
-        self._connections = 0
+        self.doubled = 0  # fault: how many of the next messages are sent twice
+        self.delay_s = delay_s
+        self.order_events(event_order)
 
-    def new_conn_id(self) -> str:
-        self._connections += 1
-        return f"d4sim{self._connections:015d}-prv"
+    def order_events(self, topics: Sequence[str]) -> None:
+        """In which order the topics of one match are told. The venue promises none."""
+        self._rank = {topic: rank for rank, topic in enumerate(topics)}
+
+    def make_session(self, socket: web.WebSocketResponse, request: web.Request) -> Session:
+        return PrivateSession(self, socket, request)
 
     def publish(self, account: int, events: Sequence[Event]) -> None:
         """Send rows to whoever listens now; nothing is kept for later, as at the venue."""
@@ -59,130 +72,93 @@ class PrivateExchange:
             return
         if self.reverse:
             events = events[::-1]
+        elif self._rank != _VENUE_RANK:
+            events = self._ranked(events)
         for session in self.sessions:
+            assert isinstance(session, PrivateSession)
             if session.account != account:
                 continue
             for event in events:
                 self._send(session, event)
 
+    def _ranked(self, events: Sequence[Event]) -> list[Event]:
+        """The events of each match in the chosen order; matches stay in theirs."""
+        ranked: list[Event] = []
+        match: list[Event] = []
+        for event in events:
+            if match and _VENUE_RANK[event.topic] <= _VENUE_RANK[match[-1].topic]:
+                ranked += sorted(match, key=lambda e: self._rank[e.topic])
+                match = []
+            match.append(event)
+        return ranked + sorted(match, key=lambda e: self._rank[e.topic])
+
     def _send(self, session: PrivateSession, event: Event) -> None:
-        if self._delay_s:
+        if self.delay_s:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._delay_s, session.push, event, self.now_ms)
+            loop.call_later(self.delay_s, session.push, event)
         else:
-            session.push(event, self.now_ms)
+            session.push(event)
 
-    def cut(self, count: int | None = None) -> int:
-        """Break connections without a close frame; how many were broken."""
-        victims = list(self.sessions)[:count]
-        for session in victims:
-            session.drop()
-        return len(victims)
-
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Handler of the upgrade."""
-        socket = web.WebSocketResponse(
-            max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
-        )
-        await socket.prepare(request)
-        session = PrivateSession(self, socket, request)
-        self.sessions[session] = None
-        self.counters["private_connections"] += 1
-        try:
-            await session.run()
-        finally:
-            self.sessions.pop(session, None)
-        return socket
-
-    async def close(self) -> None:
-        """Say goodbye to everybody at once."""
-        await asyncio.gather(*(session.close() for session in self.sessions))
+    def gone(self, session: Session) -> None:
+        assert isinstance(session, PrivateSession)
+        session.leave_all()
 
 
-class PrivateSession:
+_VENUE_RANK = {topic: rank for rank, topic in enumerate(EVENT_TOPICS)}
+
+
+class PrivateSession(Session):
     """One connection of one account, after `auth`."""
 
     def __init__(
         self, exchange: PrivateExchange, socket: web.WebSocketResponse, request: web.Request
     ) -> None:
+        super().__init__(exchange, socket, request)
         self._exchange = exchange
-        self._socket = socket
-        self._request = request
         self._topics: dict[str, None] = {}
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(exchange.queue_max)
         self.account = 0  # before auth
-        self.conn_id = exchange.new_conn_id()
 
-    async def run(self) -> None:
-        """Read requests until the peer is gone or silent for too long."""
-        writer = asyncio.create_task(self._write())
-        try:
-            while True:
-                try:
-                    message = await self._socket.receive(self._exchange.idle_timeout_s)
-                except TimeoutError:
-                    self._exchange.counters["idle_closed"] += 1
-                    break
-                if message.type is not WSMsgType.TEXT:
-                    break
-                self._take(message.data)
-        finally:
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await writer
-            await self._socket.close()
+    @property
+    def topics(self) -> list[str]:
+        return list(self._topics)
 
-    async def _write(self) -> None:
-        while True:
-            text = await self._queue.get()
-            await self._socket.send_str(text.decode())
+    def leave_all(self) -> None:
+        self._topics.clear()
 
-    def push(self, event: Event, now_ms: Callable[[], int]) -> None:
+    def push(self, event: Event) -> None:
         """Queue one event under every topic name that it was subscribed by."""
+        if event.topic == "execution":
+            fast = [fast_row(row) for row in event.rows if row["execType"] == "Trade"]
+            for name in ("execution.fast", f"execution.fast.{event.category}"):
+                if name in self._topics and fast:
+                    self._push({"topic": name}, fast)
         for name in (event.topic, f"{event.topic}.{event.category}"):
             if name in self._topics:
-                self._queue_json(
-                    {
-                        "id": event.id,
-                        "topic": name,
-                        "creationTime": now_ms(),
-                        "data": event.rows,
-                    }
-                )
-                self._exchange.counters["private_messages"] += 1
+                self._push({"id": event.id, "topic": name}, event.rows)
 
-    def _queue_json(self, value: dict[str, Any]) -> None:
-        try:
-            self._queue.put_nowait(orjson.dumps(value))
-        except asyncio.QueueFull:
-            self._exchange.counters["slow_readers"] += 1
-            self.drop()
-
-    def drop(self) -> None:
-        """Break the connection without a close frame."""
-        if self._request.transport is not None:
-            self._request.transport.abort()
-
-    async def close(self) -> None:
-        await self._socket.close(code=1001)
+    def _push(self, head: dict[str, Any], rows: Sequence[Row]) -> None:
+        exchange = self._exchange
+        message = {**head, "creationTime": exchange.now_ms(), "data": rows}
+        self.send(message)
+        exchange.counters["private_messages"] += 1
+        if exchange.doubled > 0:
+            exchange.doubled -= 1
+            self.send(message)
 
     # Requests.
 
-    def _take(self, text: str) -> None:
-        try:
-            request = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            request = None
-        if not isinstance(request, dict):
-            self._exchange.counters["malformed_requests"] += 1
-            self._answer("", {}, error="Params Error")
-            return
+    def refuse_malformed(self) -> None:
+        self._answer("", {}, error="Params Error")
+
+    def take(self, request: dict[str, Any]) -> None:
         op = request.get("op")
         if op == "ping":
+            if self._exchange.mute_pongs:
+                return
             pong = {"op": "pong", "args": [str(self._exchange.now_ms())], "conn_id": self.conn_id}
             if isinstance(request.get("req_id"), str):
                 pong = {"req_id": request["req_id"], **pong}
-            self._queue_json(pong)
+            self.send(pong)
         elif op == "auth":
             self._authenticate(request)
         elif op == "subscribe" or op == "unsubscribe":
@@ -194,7 +170,7 @@ class PrivateSession:
         answer: dict[str, Any] = {"success": not error, "ret_msg": error, "op": op}
         if isinstance(request.get("req_id"), str):
             answer = {"req_id": request["req_id"], **answer}
-        self._queue_json({**answer, "conn_id": self.conn_id})
+        self.send({**answer, "conn_id": self.conn_id})
 
     def _authenticate(self, request: dict[str, Any]) -> None:
         try:
@@ -230,6 +206,14 @@ class PrivateSession:
         for name in args:
             if name not in TOPICS:
                 return f"error:handler not found,topic:{name}"
-            if "." in name and name.partition(".")[0] in args:
+            if name != family(name) and family(name) in args:
                 return f"error:all-in-one and categorised topics in one request,topic:{name}"
         return ""
+
+
+def fast_row(row: Row) -> Row:
+    """An execution as the fast topic has it: fewer keys, and makers without their own id."""
+    fast = {key: row[key] for key in FAST_KEYS}
+    if row["isMaker"]:
+        fast["orderLinkId"] = ""
+    return fast

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
@@ -12,32 +13,27 @@ from aiohttp import web
 
 from fastbook.errors import VenueError
 from fastbook.replay.accounts import Account
+from fastbook.replay.intake import PARAMETER_ERROR
 from fastbook.replay.venue import Venue
 
-from .answers import Answers, Query, api_key_info, bad
+from .answers import Answers, api_key_info
 from .auth import BAD_KEY, Keys
-from .limits import RATE_LIMITED, Allowance, RollingLimits
+from .desk import FAULTS_MAX, OPERATIONS, TOO_MANY_VISITS, OrderDesk, Outcome
+from .keys import PERMISSION_DENIED, ApiKey
+from .limits import RATE_LIMITED, AddressLimit, Allowance
 from .market import Json
-from .options import CATEGORIES, ApiKey, SimulatorOptions
+from .market_answers import MarketAnswers
+from .options import SimulatorOptions
+from .query import Query
+from .sessions import gateway_refusal
 
 BODY_BYTES_MAX = 1 << 20
-FAULTS_MAX = 10_000  # waiting faults of one kind; the oldest go first
+ADDRESS_WINDOW_S = 5.0
 
+Handler = Callable[[web.Request], Any]  # Any: aiohttp's handler type
+MarketReader = Callable[[Query, int], Json]
 Reader = Callable[[Account, Query, int], Json]
-Writer = Callable[[Account, dict[str, Any], int], Json]
-
-
-class RestFaults:
-    """What REST should do wrong next; all empty is a healthy exchange."""
-
-    def __init__(self) -> None:
-        # Answers to the next creates, and statuses of the next signed requests.
-        self.order_errors: deque[tuple[int, str]] = deque(maxlen=FAULTS_MAX)
-        self.http_errors: deque[int] = deque(maxlen=FAULTS_MAX)
-        self.lost_answers = 0  # creates that are carried out and then not answered
-        # How long order requests are held up: on their way in, or their answers on the way out.
-        self.slow_in_s = 0.0
-        self.slow_out_s = 0.0
+Setter = Callable[[int, Json, int], None]
 
 
 class RestExchange:
@@ -47,83 +43,116 @@ class RestExchange:
         self,
         options: SimulatorOptions,
         venue: Venue,
+        desk: OrderDesk,
+        market_answers: MarketAnswers,
         answers: Answers,
         keys: Keys,
         counters: Counter[str],
-        now_ms: Callable[[], int],
+        clock: Callable[[], tuple[float, int]],
         after_orders: Callable[[], None],
     ) -> None:
-        """`after_orders()` is called when an order request may have changed something."""
-        self.faults = RestFaults()
-        self.limits = RollingLimits()
-        self._options = options
+        """`clock()` is (monotonic seconds, wall clock ms); `after_orders()` sends what is new."""
+        self.http_errors: deque[int] = deque(maxlen=FAULTS_MAX)  # fault: for signed requests
+        self.addresses = AddressLimit(options.ip_requests_max, ADDRESS_WINDOW_S, options.ip_ban_s)
+        self.faults = desk.faults
         self._venue = venue
+        self._desk = desk
+        self._market = market_answers
         self._answers = answers
         self._keys = keys
         self._counters = counters
-        self._now_ms = now_ms
+        self._clock = clock
         self._after_orders = after_orders
 
     def add_routes(self, app: web.Application) -> None:
-        a = self._answers
-        public: dict[str, Callable[[Query, int], Json]] = {
-            "/v5/market/time": self._time,
-            "/v5/market/instruments-info": lambda q, _: a.instruments_info(q),
-            "/v5/market/orderbook": a.orderbook,
-            "/v5/market/tickers": a.tickers,
-            "/v5/market/recent-trade": lambda q, _: a.recent_trades(q),
+        m, a, venue = self._market, self._answers, self._venue
+        public: dict[str, MarketReader] = {
+            "/v5/market/time": m.time,
+            "/v5/market/instruments-info": m.instruments_info,
+            "/v5/market/orderbook": m.orderbook,
+            "/v5/market/tickers": m.tickers,
+            "/v5/market/recent-trade": m.recent_trades,
+            "/v5/market/kline": m.kline,
+            "/v5/market/price-limit": m.price_limit,
+            "/v5/market/risk-limit": m.risk_limit,
+            "/v5/market/funding/history": m.funding_history,
+            "/v5/system/status": m.system_status,
         }
         signed: dict[str, Reader] = {
-            "/v5/order/realtime": lambda account, q, _: a.open_orders(account, q),
+            "/v5/order/realtime": a.open_orders,
             "/v5/order/history": a.order_history,
             "/v5/execution/list": a.executions,
-            "/v5/position/list": lambda account, q, _: a.positions(account, q),
-            "/v5/account/wallet-balance": lambda account, q, _: a.wallet(account, q),
-            "/v5/account/fee-rate": lambda _account, q, _: a.fee_rates(q),
-            "/v5/asset/coin/query-info": lambda _account, q, _: a.coins(q),
-        }
-        orders: dict[str, Writer] = {
-            "/v5/order/create": self._create,
-            "/v5/order/cancel": self._cancel,
-            "/v5/order/cancel-all": self._cancel_all,
+            "/v5/position/list": a.positions,
+            "/v5/position/closed-pnl": a.closed_pnl,
+            "/v5/account/wallet-balance": a.wallet,
+            "/v5/account/fee-rate": a.fee_rates,
+            "/v5/account/info": a.info,
+            "/v5/asset/coin/query-info": a.coins,
+            "/v5/account/instruments-info": lambda _, q, now_ms: m.instruments_info(q, now_ms),
         }
         for path, read in public.items():
             app.router.add_get(path, self._public(read), allow_head=False)
         for path, read_account in signed.items():
             app.router.add_get(path, self._signed(path, read_account), allow_head=False)
-        for path, write in orders.items():
-            app.router.add_post(path, self._order(path, write))
-        app.router.add_get("/v5/user/query-api", self._query_api, allow_head=False)
+        for operation in OPERATIONS:
+            path = "/v5/" + operation.replace(".", "/", 1)
+            app.router.add_post(path, self._order(operation))
+        app.router.add_post("/v5/order/cancel-all", self._cancel_all())
+        for path, change in self._setters(venue).items():
+            app.router.add_post(path, self._setting(path, change))
+        app.router.add_get("/v5/user/query-api", self._query_api(), allow_head=False)
+
+    def _setters(self, venue: Venue) -> dict[str, Setter]:
+        """Changes of an account's or a position's settings; the result is always empty."""
+        return {}
 
     # Envelopes.
 
     def _envelope(
-        self, code: int, message: str, result: Json, *, allowance: Allowance | None = None
+        self,
+        code: int,
+        message: str,
+        result: Json,
+        *,
+        ext: Json | None = None,
+        allowance: Allowance | None = None,
     ) -> web.Response:
-        now_ms = self._now_ms()
+        now_ms = self._clock()[1]
         self._counters[f"rest_{code}"] += 1
-        headers = {"Timenow": str(now_ms), "Ret_code": str(code)}
+        headers = {
+            "Timenow": str(now_ms),
+            "Ret_code": str(code),
+            "Traceid": secrets.token_hex(16),
+        }
         if allowance is not None:
             headers |= allowance.headers()
         body = {
             "retCode": code,
             "retMsg": message,
             "result": result,
-            "retExtInfo": {},
+            "retExtInfo": ext or {},
             "time": now_ms,
         }
         return web.Response(
             body=orjson.dumps(body), content_type="application/json", headers=headers
         )
 
-    def _public(
-        self, read: Callable[[Query, int], Json]
-    ) -> Callable[[web.Request], Any]:  # Any: aiohttp's handler type
+    def _banned(self, request: web.Request) -> web.Response | None:
+        """The refusal of an address that asks too often."""
+        if self.addresses.allows(request.remote or "", self._clock()[0]):
+            return None
+        self._counters["refused_addresses"] += 1
+        return web.Response(status=403, text="access too frequent")
+
+    def _public(self, read: MarketReader) -> Handler:
         async def handle(request: web.Request) -> web.Response:
+            banned = self._banned(request)
+            if banned is not None:
+                return banned
             if await request.read():
                 return web.Response(status=403, text="GET with a body")
             try:
-                return self._envelope(0, "OK", read(request.query, self._now_ms()))
+                return self._envelope(0, "OK", read(request.query, self._clock()[1]))
             except VenueError as e:
                 return self._envelope(e.code, e.message, {})
 
@@ -131,117 +160,136 @@ class RestExchange:
 
     # Signed requests.
 
-    def _admit(
-        self, request: web.Request, payload: bytes, path: str, category: str, limit: int
-    ) -> tuple[ApiKey, Allowance] | web.Response:
-        """Check credentials and rate; a response is the refusal."""
-        if self.faults.http_errors:
-            status = self.faults.http_errors.popleft()
-            return web.Response(
-                status=status, text=f"<html><body>{status}</body></html>", content_type="text/html"
-            )
+    def _identify(self, request: web.Request, payload: bytes) -> ApiKey | web.Response:
+        """Whose request it is; a response is the refusal."""
+        banned = self._banned(request)
+        if banned is not None:
+            return banned
+        if self.http_errors:
+            return gateway_refusal(self.http_errors.popleft())
         if not request.headers.get("X-BAPI-API-KEY") or not request.headers.get("X-BAPI-SIGN"):
             refusal = self._envelope(BAD_KEY, "API key is missing.", {})
             refusal.set_status(401)
             return refusal
         try:
-            key = self._keys.check_rest(request.headers, payload, self._now_ms())
+            return self._keys.check_rest(request.headers, payload, self._clock()[1])
         except VenueError as e:
             self._counters["refused_credentials"] += 1
             return self._envelope(e.code, e.message, {})
-        bucket = category if category in CATEGORIES else ""
-        allowance = self.limits.take(key.account, path, bucket, limit, self._now_ms())
-        if not allowance.allowed:
-            return self._envelope(
-                RATE_LIMITED, "Too many visits. Exceeded the API Rate Limit.", {},
-                allowance=allowance,
-            )  # fmt: skip
-        return key, allowance
 
-    def _signed(self, path: str, read: Reader) -> Callable[[web.Request], Any]:
+    def _rate_limited(self, allowance: Allowance) -> web.Response:
+        return self._envelope(RATE_LIMITED, TOO_MANY_VISITS, {}, allowance=allowance)
+
+    def _signed(self, path: str, read: Reader) -> Handler:
+        def read_account(key: ApiKey, query: Query, now_ms: int) -> Json:
+            return read(self._venue.account(key.account), query, now_ms)
+
+        return self._keyed(path, read_account)
+
+    def _keyed(self, path: str, read: Callable[[ApiKey, Query, int], Json]) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             if await request.read():
                 return web.Response(status=403, text="GET with a body")
             payload = request.raw_path.partition("?")[2].encode()
-            admitted = self._admit(
-                request,
-                payload,
-                path,
-                request.query.get("category", ""),
-                self._options.queries_per_s_max,
-            )
-            if isinstance(admitted, web.Response):
-                return admitted
-            key, allowance = admitted
+            key = self._identify(request, payload)
+            if isinstance(key, web.Response):
+                return key
+            allowance = self._desk.take(key, path, request.query.get("category", ""))
+            if not allowance.allowed:
+                return self._rate_limited(allowance)
             try:
-                result = read(self._venue.account(key.account), request.query, self._now_ms())
+                result = read(key, request.query, self._clock()[1])
             except VenueError as e:
                 return self._envelope(e.code, e.message, {}, allowance=allowance)
             return self._envelope(0, "OK", result, allowance=allowance)
 
         return handle
 
-    def _order(self, path: str, write: Writer) -> Callable[[web.Request], Any]:
+    def _query_api(self) -> Handler:
+        def read(key: ApiKey, query: Query, now_ms: int) -> Json:
+            return api_key_info(key, self._venue.account(key.account).uid)
+
+        return self._keyed("/v5/user/query-api", read)
+
+    # Requests with a body.
+
+    def _post(self, run: Callable[[ApiKey, Json], Outcome], *, order: str = "") -> Handler:
         async def handle(request: web.Request) -> web.Response:
             payload = await request.read()
-            if self.faults.slow_in_s:
-                await asyncio.sleep(self.faults.slow_in_s)
+            faults = self.faults
+            if order and faults.slow_in_s:
+                await asyncio.sleep(faults.slow_in_s)
+            key = self._identify(request, payload)
+            if isinstance(key, web.Response):
+                return key
             try:
                 params = orjson.loads(payload)
             except orjson.JSONDecodeError:
                 params = None
-            category = params.get("category") if isinstance(params, dict) else ""
-            admitted = self._admit(
-                request, payload, path, str(category), self._options.orders_per_s_max
-            )
-            if isinstance(admitted, web.Response):
-                return admitted
-            key, allowance = admitted
-            try:
-                if not isinstance(params, dict):
-                    raise bad("the body must be a JSON object")
-                result = write(self._venue.account(key.account), params, self._now_ms())
-            except VenueError as e:
-                return self._envelope(e.code, e.message, {}, allowance=allowance)
-            finally:
-                self._after_orders()
-            if self.faults.slow_out_s:
-                await asyncio.sleep(self.faults.slow_out_s)
-            if self.faults.lost_answers and path == "/v5/order/create":
-                self.faults.lost_answers -= 1
+            if not isinstance(params, dict):
+                return self._envelope(
+                    PARAMETER_ERROR, "params error: the body must be a JSON object", {}
+                )
+            outcome = run(key, params)
+            if order and faults.slow_out_s:
+                await asyncio.sleep(faults.slow_out_s)
+            if order == "order.create" and faults.lost_answers and outcome.code == 0:
+                faults.lost_answers -= 1
                 if request.transport is not None:
                     request.transport.abort()
-            return self._envelope(0, "OK", result, allowance=allowance)
+            return self._envelope(
+                outcome.code,
+                outcome.message,
+                outcome.result,
+                ext=outcome.ext,
+                allowance=outcome.allowance,
+            )
 
         return handle
 
-    def _create(self, account: Account, params: dict[str, Any], now_ms: int) -> Json:
-        if self.faults.order_errors:
-            code, message = self.faults.order_errors.popleft()
-            raise VenueError(code, message)
-        order = self._venue.place(account.number, params, now_ms)
-        self._counters["orders"] += 1
-        return {"orderId": order.order_id, "orderLinkId": order.link_id}
+    def _order(self, operation: str) -> Handler:
+        return self._post(lambda key, params: self._desk.run(key, operation, params),
+                          order=operation)  # fmt: skip
 
-    def _cancel(self, account: Account, params: dict[str, Any], now_ms: int) -> Json:
-        order = self._venue.cancel(account.number, params, now_ms)
-        return {"orderId": order.order_id, "orderLinkId": order.link_id}
+    def _changed(
+        self,
+        key: ApiKey,
+        allowed: bool,
+        endpoint: str,
+        params: Json,
+        change: Callable[[int, Json, int], Json],
+    ) -> Outcome:
+        if not allowed:
+            return Outcome(PERMISSION_DENIED, "Permission denied, please check your API key "
+                           "permissions.", {}, {})  # fmt: skip
+        allowance = self._desk.take(key, endpoint, str(params.get("category", "")))
+        if not allowance.allowed:
+            return Outcome(RATE_LIMITED, TOO_MANY_VISITS, {}, {}, allowance)
+        try:
+            result = change(key.account, params, self._clock()[1])
+        except VenueError as e:
+            return Outcome(e.code, e.message, {}, {}, allowance)
+        finally:
+            self._after_orders()
+        return Outcome(0, "OK", result, {}, allowance)
 
-    def _cancel_all(self, account: Account, params: dict[str, Any], now_ms: int) -> Json:
-        orders = self._venue.cancel_all(account.number, params, now_ms)
-        rows = [{"orderId": o.order_id, "orderLinkId": o.link_id} for o in orders]
-        return {"list": rows, "success": "1"}
+    def _cancel_all(self) -> Handler:
+        def cancel(account: int, params: Json, now_ms: int) -> Json:
+            orders = self._venue.cancel_all(account, params, now_ms)
+            rows = [{"orderId": o.order_id, "orderLinkId": o.link_id} for o in orders]
+            return {"list": rows, "success": "1"}
 
-    def _time(self, query: Query, now_ms: int) -> Json:
-        return {"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}
+        def run(key: ApiKey, params: Json) -> Outcome:
+            allowed = key.may_trade(str(params.get("category", "")))
+            return self._changed(key, allowed, "order.cancel-all", params, cancel)
 
-    async def _query_api(self, request: web.Request) -> web.Response:
-        payload = request.raw_path.partition("?")[2].encode()
-        admitted = self._admit(
-            request, payload, "/v5/user/query-api", "", self._options.queries_per_s_max
+        return self._post(run, order="order.cancel-all")
+
+    def _setting(self, path: str, change: Setter) -> Handler:
+        def set_it(account: int, params: Json, now_ms: int) -> Json:
+            change(account, params, now_ms)
+            return {}
+
+        return self._post(
+            lambda key, params: self._changed(key, key.may_set_positions, path, params, set_it)
         )
-        if isinstance(admitted, web.Response):
-            return admitted
-        key, allowance = admitted
-        account = self._venue.account(key.account)
-        return self._envelope(0, "OK", api_key_info(key, account.uid), allowance=allowance)

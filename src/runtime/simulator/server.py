@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,33 +17,23 @@ from fastbook.replay.money import wire_text
 
 from .answers import Answers
 from .auth import Keys
+from .desk import OrderDesk
 from .faults import Faults, Skew, add_control_routes
 from .hub import TopicHub
+from .keys import ApiKey, Endpoints, make_keys
 from .market import SimulatedMarket
-from .options import ApiKey, Endpoints, SimulatorOptions
+from .market_answers import MarketAnswers
+from .options import SimulatorOptions
 from .private import PrivateExchange
 from .public import PublicExchange
 from .rest import BODY_BYTES_MAX, RestExchange
 from .topics import BookTopic
+from .trade import TradeExchange
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.002
 HOUSEKEEPING_S = 1.0
-_KEY_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-
-def make_keys(options: SimulatorOptions) -> tuple[ApiKey, ...]:
-    """One key an account, from the seed: they open nothing but this exchange."""
-    rng = random.Random(f"keys-{options.seed}")
-    return tuple(
-        ApiKey(
-            number,
-            "SIM" + "".join(rng.choices(_KEY_LETTERS, k=15)),
-            "".join(rng.choices(_KEY_LETTERS, k=36)),
-        )
-        for number in range(1, options.accounts + 1)
-    )
 
 
 class Simulator:
@@ -74,17 +63,41 @@ class Simulator:
         self.private = PrivateExchange(
             keys,
             self.counters,
-            self._now_ms,
+            self._clock,
             queue_max=options.private_queue_max,
             delay_s=options.private_delay_s,
             idle_timeout_s=options.idle_timeout_s,
+            event_order=options.event_order,
         )
-        answers = Answers(self.market, self.hub, options.rules)
+        self.desk = OrderDesk(options, self.venue, self.counters, self._now_ms, self._after_orders)
+        self.trade = TradeExchange(
+            keys,
+            self.desk,
+            self.counters,
+            self._clock,
+            queue_max=options.private_queue_max,
+            idle_timeout_s=options.idle_timeout_s,
+        )
         self.rest = RestExchange(
-            options, self.venue, answers, keys, self.counters, self._now_ms, self._after_orders
+            options,
+            self.venue,
+            self.desk,
+            MarketAnswers(self.market, self.hub),
+            Answers(self.market, options.rules),
+            keys,
+            self.counters,
+            self._clock,
+            self._after_orders,
         )
         self.faults = Faults(
-            self.hub, self.public, self.private, self.rest, self._skew, self._clock
+            self.hub,
+            self.public,
+            self.private,
+            self.trade,
+            self.rest,
+            self.desk,
+            self._skew,
+            self._clock,
         )
         self._endpoints: Endpoints | None = None
         self._runner: web.AppRunner | None = None
@@ -95,7 +108,7 @@ class Simulator:
         if self.options.start_base_balance:
             for instrument in self.market.instruments:
                 start[instrument.base] = self.options.start_base_balance
-        for _ in self.keys:
+        for _ in range(self.options.accounts):
             self.venue.open_account(start)
 
     # Time.
@@ -133,6 +146,7 @@ class Simulator:
         self.rest.add_routes(app)
         app.router.add_get("/v5/public/{category}", self.public.serve, allow_head=False)
         app.router.add_get("/v5/private", self.private.serve, allow_head=False)
+        app.router.add_get("/v5/trade", self.trade.serve, allow_head=False)
         add_control_routes(app, self.faults, self.state, self._published_book)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -160,7 +174,7 @@ class Simulator:
             self._clockwork.cancel()
             await asyncio.wait([self._clockwork])  # how it ended is in `failure`
             self._clockwork = None
-        await self.private.close()
+        await asyncio.gather(self.private.close(), self.trade.close())
         self.public.cut()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -179,6 +193,8 @@ class Simulator:
             if now_s >= housekeeping_s:
                 housekeeping_s = now_s + HOUSEKEEPING_S
                 self.public.close_idle(now_s - self.options.idle_timeout_s)
+                self.private.close_idle(now_s)
+                self.trade.close_idle(now_s)
 
     def _clockwork_ended(self, task: asyncio.Task[None]) -> None:
         """The market stands still: say so, and break every connection rather than pretend."""
@@ -188,6 +204,7 @@ class Simulator:
         log.critical("the simulated market stopped", exc_info=self.failure)
         self.public.cut()
         self.private.cut()
+        self.trade.cut()
 
     def _note_trades(self, index: int) -> None:
         self.hub.note_trades(index)
@@ -199,10 +216,10 @@ class Simulator:
         self.public.flush()
 
     def _publish_private(self) -> None:
-        for key in self.keys:
-            events = self.venue.take_events(key.account)
+        for account in range(1, self.options.accounts + 1):
+            events = self.venue.take_events(account)
             if events:
-                self.private.publish(key.account, events)
+                self.private.publish(account, events)
 
     # For whoever checks the exchange from outside.
 
@@ -221,14 +238,15 @@ class Simulator:
             "categories": list(self.options.categories),
             "symbols": [i.symbol for i in self.market.in_category(self.options.categories[0])],
             "failure": repr(self.failure) if self.failure else "",
-            "counters": dict(self.counters) | {"rate_limited": self.rest.limits.refused},
+            "counters": dict(self.counters) | {"rate_limited": self.desk.limits.refused},
             "public_sessions": len(self.public.sessions),
             "private_sessions": len(self.private.sessions),
+            "trade_sessions": len(self.trade.sessions),
             "topics": {
                 self._label(*key): {"readers": len(topic.readers), "frames": topic.frames}
                 for key, topic in self.hub.topics.items()
             },
-            "accounts": [self._account_state(key) for key in self.keys],
+            "accounts": [self._account_state(key) for key in self.keys[: self.options.accounts]],
         }
 
     def _label(self, category: str, name: str) -> str:

@@ -1,0 +1,165 @@
+"""Where every order request ends up, whichever way it came: REST or the trade stream.
+
+Checks the key's permission and the account's rate, hands the request to the venue, and puts
+the outcome into the words of v5. Single orders and batches have budgets of their own, shared
+by both ways in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastbook.errors import VenueError
+from fastbook.replay.accounts import Order
+from fastbook.replay.intake import PARAMETER_ERROR
+from fastbook.replay.venue import Venue
+
+from .keys import PERMISSION_DENIED, ApiKey
+from .limits import RATE_LIMITED, Allowance, RollingLimits, per_second
+from .market import Json
+from .options import CATEGORIES, SimulatorOptions
+
+FAULTS_MAX = 10_000  # waiting faults of one kind; the oldest go first
+BATCH_MAX = {"spot": 10, "linear": 20, "inverse": 20}
+TOO_MANY_VISITS = "Too many visits. Exceeded the API Rate Limit."
+OPERATIONS = frozenset(
+    f"order.{what}{batch}" for what in ("create", "amend", "cancel") for batch in ("", "-batch")
+)
+
+
+@dataclass(slots=True)
+class OrderFaults:
+    """What should go wrong with the next requests; all empty is a healthy exchange."""
+
+    order_errors: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=FAULTS_MAX))
+    lost_answers: int = 0  # creates that are carried out and then not answered
+    # How long order requests are held up: on their way in, or their answers on the way out.
+    slow_in_s: float = 0.0
+    slow_out_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one request, before it is put into an envelope."""
+
+    code: int
+    message: str
+    result: Json
+    ext: Json
+    allowance: Allowance | None = None
+    gateway: bool = False  # refused before the trading service saw it
+
+
+class OrderDesk:
+    """Create, amend and cancel, one by one and in batches."""
+
+    def __init__(
+        self,
+        options: SimulatorOptions,
+        venue: Venue,
+        counters: Counter[str],
+        now_ms: Callable[[], int],
+        after_orders: Callable[[], None],
+    ) -> None:
+        """`after_orders()` is called when a request may have changed something."""
+        self.faults = OrderFaults()
+        self.limits = RollingLimits()
+        self._options = options
+        self._venue = venue
+        self._counters = counters
+        self._now_ms = now_ms
+        self._after_orders = after_orders
+        self._single: dict[str, Callable[[int, Json, int], Order]] = {
+            "create": self._place,
+            "amend": venue.amend,
+            "cancel": venue.cancel,
+        }
+
+    def per_second(self, endpoint: str, category: str) -> int:
+        options = self._options
+        order = endpoint.startswith("order.")
+        chosen = options.orders_per_s_max if order else options.queries_per_s_max
+        return chosen or per_second(options.tier, endpoint, category)
+
+    def take(self, key: ApiKey, endpoint: str, category: str, units: int = 1) -> Allowance:
+        """Count a request against the budget of the key's account."""
+        bucket = category if category in CATEGORIES else ""
+        limit = self.per_second(endpoint, bucket)
+        return self.limits.take(key.account, endpoint, bucket, limit, self._now_ms(), units)
+
+    def run(self, key: ApiKey, operation: str, params: Json) -> Outcome:
+        """Carry out one of OPERATIONS. Never raises VenueError: a refusal is an outcome."""
+        category = str(params.get("category", ""))
+        if not key.may_trade(category):
+            return Outcome(PERMISSION_DENIED, "Permission denied, please check your API key "
+                           "permissions.", {}, {}, gateway=True)  # fmt: skip
+        what, _, batch = operation.removeprefix("order.").partition("-")
+        if batch:
+            return self._batch(key, operation, what, category, params)
+        allowance = self.take(key, operation, category)
+        if not allowance.allowed:
+            return Outcome(RATE_LIMITED, TOO_MANY_VISITS, {}, {}, allowance, gateway=True)
+        try:
+            order = self._single[what](key.account, params, self._now_ms())
+        except VenueError as e:
+            return Outcome(e.code, e.message, {}, {}, allowance)
+        finally:
+            self._after_orders()
+        result = {"orderId": order.order_id, "orderLinkId": order.link_id}
+        return Outcome(0, "OK", result, {}, allowance)
+
+    def _place(self, account: int, params: Json, now_ms: int) -> Order:
+        if self.faults.order_errors:
+            code, message = self.faults.order_errors.popleft()
+            raise VenueError(code, message)
+        order = self._venue.place(account, params, now_ms)
+        self._counters["orders"] += 1
+        return order
+
+    def _batch(
+        self, key: ApiKey, operation: str, what: str, category: str, params: Json
+    ) -> Outcome:
+        """Each order on its own; what the rate budget does not cover fails at the tail."""
+        items = params.get("request")
+        most = BATCH_MAX.get(category, 0)
+        if category not in self._options.categories or not isinstance(items, list) or not items:
+            return Outcome(PARAMETER_ERROR, "params error: category or request invalid", {}, {})
+        if len(items) > most:
+            return Outcome(PARAMETER_ERROR, f"params error: at most {most} orders", {}, {})
+        allowance = self.take(key, operation, category, len(items))
+        rows, codes = [], []
+        for number, item in enumerate(items):
+            row, code = self._batch_item(
+                key, what, category, item, refused=number >= allowance.granted
+            )
+            rows.append(row)
+            codes.append(code)
+        self._after_orders()
+        return Outcome(0, "OK", {"list": rows}, {"list": codes}, allowance)
+
+    def _batch_item(
+        self, key: ApiKey, what: str, category: str, item: Any, *, refused: bool
+    ) -> tuple[Json, Json]:
+        params: Json = item if isinstance(item, dict) else {}
+        row = {"category": category, "symbol": "", "orderId": "", "orderLinkId": ""}
+        for name in ("symbol", "orderLinkId"):
+            value = params.get(name)
+            row[name] = value if isinstance(value, str) else ""
+        created = {"createAt": ""} if what == "create" else {}
+        try:
+            if refused:
+                raise VenueError(RATE_LIMITED, TOO_MANY_VISITS)
+            if not params:
+                raise VenueError(PARAMETER_ERROR, "params error: an order must be a JSON object")
+            order = self._single[what](
+                key.account, {**params, "category": category}, self._now_ms()
+            )
+        except VenueError as e:
+            return row | created, {"code": e.code, "msg": e.message}
+        row["orderId"], row["orderLinkId"] = order.order_id, order.link_id
+        if created:
+            created["createAt"] = str(order.created_ms)
+        return row | created, {"code": 0, "msg": "OK"}
