@@ -16,7 +16,8 @@ import orjson
 
 from fastbook.runtime.faultproxy.proxy import FaultProxy
 from fastbook.runtime.simulate import stop_at_end_of_input
-from fastbook.runtime.simulator.options import Endpoints, SimulatorOptions
+from fastbook.runtime.simulator.keys import Endpoints
+from fastbook.runtime.simulator.options import SimulatorOptions
 from fastbook.runtime.simulator.server import Simulator
 
 

@@ -37,9 +37,7 @@ def test_first_line_and_end(signum: int) -> None:
         assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/v5/private", where["ws_private"])
         assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/v5/trade", where["ws_trade"])
         (key,) = make_keys(SimulatorOptions(seed=11))
-        assert where["accounts"] == [
-            {"api_key": key.api_key, "api_secret": key.api_secret, "account": 1, "kind": "trade"}
-        ]
+        assert where["accounts"] == [{"api_key": key.api_key, "api_secret": key.api_secret}]
         ports = {urlsplit(where[name]).port for name in ("rest", "ws_public", "ws_private")}
         assert all(port and answers("127.0.0.1", port) for port in ports)
 

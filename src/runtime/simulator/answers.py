@@ -8,7 +8,7 @@ from decimal import Decimal
 from fastbook.replay.accounts import Account, Order, Row
 from fastbook.replay.clearing import VenueRules
 from fastbook.replay.money import ZERO, minus, over, plus, wire_text
-from fastbook.replay.rows import query_order_row, query_position_row
+from fastbook.replay.rows import query_order_row
 from fastbook.types import Category, Instrument
 
 from .coins import coin_info
@@ -137,24 +137,7 @@ class Answers:
         if query["category"] == Category.LINEAR and not (symbol or settle):
             raise bad("symbol or settleCoin needed")
         limit = limit_of(query, 20, 200)
-        if symbol:
-            held = [account.position(self._market.by_symbol[query["category"], symbol])]
-        else:
-            held = [
-                p
-                for p in account.positions.values()
-                if p.qty
-                and (not settle or p.instrument.settle == settle)
-                and p.instrument.category == query["category"]
-            ]
-        rows = [
-            query_position_row(
-                position,
-                mark=self._market.venue.prices.mark(position.instrument.index),
-                leverage=min(self._rules.leverage, position.instrument.leverage_max),
-            )
-            for position in held
-        ]
+        rows = self._market.venue.position_rows(account.number, query["category"], symbol, settle)
         page, cursor = paged(rows, "symbol", query, limit)
         return {"list": page, "nextPageCursor": cursor, "category": query["category"]}
 
@@ -194,7 +177,7 @@ class Answers:
 
     def info(self, account: Account, query: Query, now_ms: int) -> Json:
         return {
-            "marginMode": getattr(account, "margin_mode", "REGULAR_MARGIN"),
+            "marginMode": account.margin_mode,
             "updatedTime": "1697078946000",
             "unifiedMarginStatus": 5,
             "dcpStatus": "OFF",
@@ -218,7 +201,13 @@ class Answers:
                 and row["closedSize"] not in ("", "0")
             ):
                 orders.setdefault(row["orderId"], []).append(row)
-        rows = [closed_row(fills, self._rules.leverage) for fills in reversed(orders.values())]
+        rows = [
+            closed_row(
+                fills,
+                account.leverage(self._market.by_symbol[query["category"], fills[0]["symbol"]]),
+            )
+            for fills in reversed(orders.values())
+        ]
         page, cursor = paged(rows, "orderId", query, limit)
         return {"category": query["category"], "list": page, "nextPageCursor": cursor}
 

@@ -58,13 +58,15 @@ class ApiKey:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """As the first line of `fastbook simulate` shows it. Any: it is JSON."""
-        return {
-            "api_key": self.api_key,
-            "api_secret": self.api_secret,
-            "account": self.account,
-            "kind": self.kind if self.rsa is None else "rsa",
-        }
+        """As the first line of `fastbook simulate` shows it. Any: it is JSON.
+
+        The first keys, one an account, may do everything; of the others it is said what they may.
+        """
+        shown: dict[str, Any] = {"api_key": self.api_key, "api_secret": self.api_secret}
+        if self.kind == "trade" and self.rsa is None:
+            return shown
+        kind = self.kind if self.rsa is None else "rsa"
+        return shown | {"account": self.account, "kind": kind}
 
 
 def make_keys(options: SimulatorOptions) -> tuple[ApiKey, ...]:

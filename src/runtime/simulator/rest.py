@@ -104,7 +104,13 @@ class RestExchange:
 
     def _setters(self, venue: Venue) -> dict[str, Setter]:
         """Changes of an account's or a position's settings; the result is always empty."""
-        return {}
+        return {
+            "/v5/position/set-leverage": lambda a, p, _: venue.set_leverage(a, p),
+            "/v5/position/switch-mode": lambda a, p, _: venue.switch_mode(a, p),
+            "/v5/position/trading-stop": venue.trading_stop,
+            "/v5/account/set-margin-mode": lambda a, p, _: venue.set_margin_mode(a, p),
+            "/v5/account/set-limit-px-action": lambda a, p, _: venue.set_limit_px_action(a, p),
+        }
 
     # Envelopes.
 

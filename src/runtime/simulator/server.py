@@ -33,6 +33,7 @@ from .trade import TradeExchange
 log = logging.getLogger(__name__)
 
 TICK_S = 0.002
+VENUE_TICK_S = 0.020  # triggers, and what else time brings about
 HOUSEKEEPING_S = 1.0
 
 
@@ -183,11 +184,15 @@ class Simulator:
     # The clockwork: one task moves the market and sends what is due.
 
     async def _run(self) -> None:
-        housekeeping_s = 0.0
+        venue_s = housekeeping_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
             now_s, now_ms = self._clock()
             self.hub.tick(now_s, now_ms)
+            if now_s >= venue_s:
+                venue_s = now_s + VENUE_TICK_S
+                self.venue.tick(now_ms)
+                self.hub.flush_trades(now_ms)
             self._publish_private()
             self.public.flush()
             if now_s >= housekeeping_s:

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from fastbook.runtime.simulator.answers import paged
 from fastbook.runtime.simulator.hub import TopicHub
 from fastbook.runtime.simulator.limits import RollingLimits
 from fastbook.runtime.simulator.market import SimulatedMarket, fixed_text
 from fastbook.runtime.simulator.options import SimulatorOptions
+from fastbook.runtime.simulator.query import paged
 from fastbook.runtime.simulator.topics import BookTopic, ws_text
 
 NOW_MS = 1_772_694_600_000
