@@ -32,9 +32,10 @@ def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]])
         try:
             return await main(stop)
         except asyncio.CancelledError:
-            if stop.is_set():
-                return 1
-            raise
+            if not stop.is_set():
+                raise
+            print("fastbook: interrupted", file=sys.stderr)
+            return 1
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(guarded())

@@ -107,6 +107,16 @@ def test_ctrl_c_before_it_has_begun() -> None:
         assert "Traceback" not in "\n".join(demo.err.rest())
 
 
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with Running("demo", *SMALL) as demo:
+        demo.err.until("running for 30 s")
+        (exchange,) = children_of(demo.process.pid)
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.end(signal.SIGTERM) == 1
+        assert wait_gone(exchange)
+        assert demo.err.rest()[-1] == "fastbook: interrupted"
+
+
 def test_no_orphan_after_a_kill() -> None:
     with Running("demo", *SMALL) as demo:
         demo.err.until("running for 30 s")
