@@ -127,6 +127,8 @@ def test_a_refusal_fails_what_it_names_and_asks_for_the_others_one_by_one() -> N
         subject.on_data(topic)
     assert state(subject, BTC) is state(subject, SOL) is TopicState.LIVE
     assert subject.due_in_s(0.0) == math.inf  # the failed one is left alone
+    assert subject.poll(59.9) == []
+    assert [r.topics for r in subject.poll(60.0)] == [(ETH,)]  # for a while
 
 
 def test_a_refusal_names_a_topic_and_not_the_start_of_another() -> None:

@@ -191,6 +191,8 @@ class Connection:
             self._feed.stats.pongs += 1
             self._heartbeat.on_pong()
         elif op in ("subscribe", "unsubscribe") or message.get("type") == "COMMAND_RESP":
+            if message.get("success") is False:
+                log.warning("%s: %s refused: %.200r", self.name, op, message.get("ret_msg"))
             self._table.on_answer(message)
             self._wake.set()
         else:

@@ -282,7 +282,9 @@ class RestGateway:
             await self._repeated(lambda: self._rest.cancel_all(self._category, self._settles))
         except FastbookError as e:
             self.stats.cancel_all_failed += 1
-            self._fatal(e)  # somebody has to know: orders may be open
+            if not isinstance(e, CredentialsError):  # whose exit code is its own
+                e = TransportError(f"orders may be open, as they could not be cancelled: {e}")
+            self._fatal(e)  # somebody has to know
         finally:
             self._cancel_all_runs = False
 

@@ -20,6 +20,9 @@ OUTSTANDING_MAX = 256
 REASON_CHARS_MAX = 200
 RESYNC_WINDOW_S = 60.0
 
+REFUSED_RETRY_S = 60.0
+"""A refused topic is asked for again after this, alone; at once by a new connection."""
+
 BLAME_S = 600.0
 """A topic ends its connection at most once in this time: if a new one did not cure it, another
 would only take the other topics down with it."""
@@ -32,7 +35,7 @@ class TopicState(Enum):
     WANTED = "wanted"  # to be asked for
     REQUESTED = "requested"  # asked for, nothing came yet
     LIVE = "live"
-    FAILED = "failed"  # refused by the venue; asked for again by the next connection only
+    FAILED = "failed"  # refused by the venue; asked for again after `REFUSED_RETRY_S`
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,9 @@ class SubscriptionTable:
         requests: list[Request] = []
         if self.exhausted:
             return requests
+        for topic in self._topics.values():
+            if topic.state is TopicState.FAILED and now_s - topic.asked_s >= REFUSED_RETRY_S:
+                self._want(topic, alone=True)
         while batch := self._next_batch(now_s):
             ops = ("unsubscribe", "subscribe") if batch[0].again else ("subscribe",)
             if self._budget.room(now_s) < len(ops):

@@ -7,7 +7,7 @@ shell wildcards (``orderbook.50.*``) and mean topics that somebody has subscribe
 |---|---|---|
 | drop | topic, n = 1 | the next n deltas are made and lost: a gap |
 | gap | topic | drop with n = 1 |
-| garble | topic, n = 1, how | the next n deltas are spoilt: `how` is one of `topics.GARBLED` |
+| garble | topic, n = 1, how | the next n deltas are spoilt: `truncated`, `garbage`, `level`, `sequence` or `oversized` |
 | duplicate | topic, n = 1 | the next n deltas are sent twice |
 | stall | topic, seconds | the topic is silent; a new subscription ends it |
 | restart | topic | a snapshot with u = 1 |
