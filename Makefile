@@ -50,6 +50,25 @@ annotate: $(VENV)/.tools  ## Cython's yellow pages: where the hot path touches P
 	for f in src/fastbook/core/*.pyx src/fastbook/bybit/*.pyx; do \
 	  $(BIN)/cython -3 -a -I src $$f -o build/annotate/$$(basename $$f .pyx).c || exit 1; done
 
+instructions: $(VENV)/.test  ## Compare instructions a frame with bench/instructions.json
+	$(BIN)/python bench/instructions.py
+
+instructions-update: $(VENV)/.test  ## Count them anew, after a change that is meant
+	$(BIN)/python bench/instructions.py --update
+
+# PyMem goes through malloc so that every block has its own borders. The interpreter is not built
+# for leak detection. What a test starts as a process of its own inherits the preloaded library.
+ASAN := build/asan
+asan: $(BIN)/python  ## The tests on extensions with sanitizers and bounds checks (ARGS="-k book")
+	test -x $(ASAN)/venv/bin/python || $(PYTHON) -m venv $(ASAN)/venv
+	$(ASAN)/venv/bin/python -m pip install --quiet --disable-pip-version-check $(BUILD_TOOLS)
+	$(ASAN)/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-build-isolation -Cbuild-dir=$(ASAN)/cmake -Ccmake.define.FASTBOOK_SANITIZE=ON \
+	  -Cinstall.strip=false '.[test]'
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 FASTBOOK_ASAN=1 \
+	  $(ASAN)/venv/bin/python -m pytest -p no:cacheprovider $(ARGS)
+
 clean:  ## Remove everything that was built
 	rm -rf $(VENV) build dist src/fastbook/runtime .mypy_cache .ruff_cache .pytest_cache
 
@@ -82,4 +101,4 @@ $(VENV)/.bench: $(VENV)/.test bench/requirements.txt
 
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check dev bench benchmarks-doc wheel annotate clean
+.PHONY: help demo test check dev bench benchmarks-doc instructions instructions-update asan wheel annotate clean

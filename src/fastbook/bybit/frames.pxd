@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from fastbook.bybit.scan cimport Shape
 from fastbook.core.book cimport Book, Level, Update
 from fastbook.core.signals cimport SignalSet
 
@@ -22,6 +23,7 @@ cdef struct Topic:
     const int* price_scale      # the book's own fields: it may be rescaled by others
     const int* qty_scale
     bint touched
+    Shape price                 # of the last one, as text
 
 
 cdef class BookDecoder:
@@ -29,6 +31,7 @@ cdef class BookDecoder:
     cdef Py_ssize_t table_size
     cdef Level* bid_levels      # one frame is read whole before a book changes
     cdef Level* ask_levels
+    cdef Topic* last_row        # of the last frame: the next one is often of the same topic
     cdef int* touched_rows
     cdef Py_ssize_t touched_len
     cdef int64_t[7] statuses    # frames by ApplyStatus
@@ -50,6 +53,7 @@ cdef class BookDecoder:
     cdef Topic* find_topic(self, const char* text, Py_ssize_t length) noexcept nogil
     cdef Topic* scan(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil
     cdef int commit(self, Topic* row, Update* update) except -1
+    cdef Topic* named_row(self, const char* topic, const char* end) noexcept nogil
     cdef Topic* scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil
     cdef int rebuild_table(self) except -1
     cdef list touched_topics(self)

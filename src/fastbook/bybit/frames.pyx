@@ -186,19 +186,18 @@ cdef class BookDecoder:
         """The row of the frame's book, and `update` filled; NULL when the shape is not known."""
         cdef const char* end = data + size
         cdef const char* p = literal(data, end, b'{"topic":"orderbook.', 20)
-        cdef uint64_t[TOPIC_WORDS] words
-        cdef Py_ssize_t length
         cdef Topic* row
         if p is NULL:
             return NULL
-        p = data + 10
-        length = topic_words(p, end, words, TOPIC_WORDS)
-        if length == 0:
-            return NULL
-        row = self.find_words(words, length)
-        if row is NULL:
-            return NULL
-        p = literal(p + length, end, b'",', 2)
+        row = self.last_row
+        p = same_text(data + 10, end, row.text, row.length) if row is not NULL else NULL
+        if p is NULL or p >= end or p[0] != c'"':
+            row = self.named_row(data + 10, end)
+            if row is NULL:
+                return NULL
+            self.last_row = row
+            p = data + 10 + row.length
+        p = literal(p, end, b'",', 2)
         if p is NULL:
             return NULL
         p = type_and_ts(p, end, update)
@@ -215,16 +214,21 @@ cdef class BookDecoder:
             return NULL
         return self.scan_levels(row, p, end, update)
 
+    cdef Topic* named_row(self, const char* topic, const char* end) noexcept nogil:
+        cdef uint64_t[TOPIC_WORDS] words
+        cdef Py_ssize_t length = topic_words(topic, end, words, TOPIC_WORDS)
+        return self.find_words(words, length) if length != 0 else NULL
+
     cdef Topic* scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil:
         cdef int price_scale = row.price_scale[0]
         cdef int qty_scale = row.qty_scale[0]
-        p = level_array(p, end, price_scale, qty_scale, self.bid_levels, &update.n_bids)
+        p = level_array(p, end, price_scale, qty_scale, self.bid_levels, &update.n_bids, &row.price)
         if p is NULL:
             return NULL
         p = literal(p, end, b',"a":', 5)
         if p is NULL:
             return NULL
-        p = level_array(p, end, price_scale, qty_scale, self.ask_levels, &update.n_asks)
+        p = level_array(p, end, price_scale, qty_scale, self.ask_levels, &update.n_asks, &row.price)
         if p is NULL:
             return NULL
         if ids_and_end(p, end, update) != end:
@@ -400,6 +404,7 @@ cdef class BookDecoder:
         PyMem_Free(self.table)
         self.table = table
         self.table_size = size
+        self.last_row = NULL
         for topic, book in self._books.items():
             name = topic.encode()
             padded(name, len(name), words)

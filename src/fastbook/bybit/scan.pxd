@@ -91,28 +91,33 @@ cdef inline const char* integer(const char* p, const char* end, int64_t* out) no
 
 
 cdef struct Shape:
-    # Where the digits of a number stand: nearly every price of an array looks like the one before.
-    int length          # characters, the point included; 0: not known, or more than eight
+    # Where the digits of a number stand: nearly every price of a topic looks like the one before.
+    int scale           # of the integers that come out
+    Py_ssize_t length   # characters, the point included; 0: not known, or more than eight
     int drop            # bits: 64 less eight a character
-    uint64_t digits     # high bit of each character that is not the point ...
+    uint64_t point_at   # the eight bits of the point, 0 when there is none ...
+    uint64_t point      # ... and the point there
+    uint64_t digits     # high bit of each character ...
     uint64_t stops      # ... and of the point
     uint64_t whole      # of the eight bytes that end with the number: those before the point ...
     uint64_t fraction   # ... and those behind it
     int64_t factor      # from the decimals of the text to those of the scale
 
 
-cdef inline void learn_shape(Shape* shape, int whole, int decimals, int scale) noexcept nogil:
-    cdef int length = whole + decimals + (decimals != 0)
+cdef inline void learn_shape(Shape* shape, Py_ssize_t whole, Py_ssize_t decimals, int scale) noexcept nogil:
+    cdef Py_ssize_t length = whole + decimals + (decimals != 0)
     if length > 8:
         shape.length = 0
         return
+    shape.scale = scale
     shape.length = length
-    shape.drop = 64 - 8 * length
+    shape.drop = <int> (64 - 8 * length)
     shape.digits = <uint64_t> 0x8080808080808080 >> shape.drop
-    shape.stops = 0
-    shape.whole = 0
+    shape.point_at = shape.point = shape.stops = shape.whole = 0
     shape.fraction = <uint64_t> -1
     if decimals != 0:
+        shape.point_at = <uint64_t> 0xFF << (8 * whole)
+        shape.point = <uint64_t> c"." << (8 * whole)
         shape.stops = <uint64_t> 0x80 << (8 * whole)
         shape.fraction <<= 64 - 8 * decimals
         shape.whole = (<uint64_t> -1 << shape.drop) & ~(shape.fraction | shape.fraction >> 8)
@@ -122,12 +127,12 @@ cdef inline void learn_shape(Shape* shape, int whole, int decimals, int scale) n
 cdef inline const char* shaped_number(const char* p, const Shape* shape, int64_t* out) noexcept nogil:
     """The number at `p`, if it has this shape; stops at its closing quote. Reads 9 bytes."""
     cdef uint64_t x = load64(p)
-    cdef uint64_t point = shape.stops >> 7
-    if x & point * 0xFF != point * c".":
+    if x & shape.point_at != shape.point:
         return NULL
     x ^= <uint64_t> 0x3030303030303030
-    # Exact up to the point: it is ASCII, so nothing carries over it.
-    if not_digits(x) & shape.digits != shape.stops:
+    # As `not_digits`. What a character that is not ASCII carries into the next one cannot make a
+    # digit of it, and the point is known to be one.
+    if ((x + <uint64_t> 0x7676767676767676) | x) & shape.digits != shape.stops:
         return NULL
     x <<= shape.drop
     out[0] = <int64_t> eight_digits((x & shape.whole) << 8 | x & shape.fraction) * shape.factor
@@ -143,34 +148,34 @@ cdef inline const char* short_number(const char* p, int scale, int64_t* out, Sha
     cdef uint64_t x = load64(p) ^ <uint64_t> 0x3030303030303030
     cdef uint64_t stop = not_digits(x)
     cdef uint64_t fraction
-    cdef int whole_bits, bits, decimals     # eight bits a character
-    if stop == 0 or stop & 0x80 != 0:
+    cdef uint64_t whole_bits, bits, decimals     # eight bits a character
+    if not likely(stop != 0 and stop & 0x80 == 0):
         return NULL
-    whole_bits = ctz64(stop) - 7
+    whole_bits = <uint64_t> ctz64(stop) - 7
     x <<= -whole_bits & 63
     p += whole_bits >> 3
     if p[0] == c'"':
         out[0] = <int64_t> eight_digits(x) * pow10[scale]
         if shape is not NULL:
-            learn_shape(shape, whole_bits >> 3, 0, scale)
+            learn_shape(shape, <Py_ssize_t> (whole_bits >> 3), 0, scale)
         return p
-    if p[0] != c".":
+    if not likely(p[0] == c"."):
         return NULL
     fraction = load64(p + 1) ^ <uint64_t> 0x3030303030303030
     stop = not_digits(fraction)
-    bits = 64 if not likely(stop != 0) else ctz64(stop) - 7
+    bits = 64 if not likely(stop != 0) else <uint64_t> ctz64(stop) - 7
     decimals = bits >> 3
     p += 1 + decimals
-    if not likely(0 < decimals <= scale and p[0] == c'"'):
+    if not likely(decimals - 1 < <uint64_t> scale and p[0] == c'"'):    # 1..scale
         return NULL
     fraction <<= -bits & 63
-    if likely(whole_bits + bits <= 64 and bits != 64):   # both in one word
-        out[0] = <int64_t> eight_digits(x >> bits | fraction) * pow10[scale - decimals]
+    if likely(whole_bits + bits <= 64):     # both in one word; bits are below 64, whole_bits are not 0
+        out[0] = <int64_t> eight_digits(x >> bits | fraction) * pow10[<uint64_t> scale - decimals]
     else:
         out[0] = (<int64_t> eight_digits(x) * pow10[decimals] + <int64_t> eight_digits(fraction)
-                  ) * pow10[scale - decimals]
+                  ) * pow10[<uint64_t> scale - decimals]
     if shape is not NULL:
-        learn_shape(shape, whole_bits >> 3, decimals, scale)
+        learn_shape(shape, <Py_ssize_t> (whole_bits >> 3), <Py_ssize_t> decimals, scale)
     return p
 
 
@@ -293,13 +298,12 @@ cdef inline const char* short_level(const char* p, int price_scale, int qty_scal
 
 
 cdef inline const char* level_array(const char* p, const char* end, int price_scale, int qty_scale,
-                                    Level* levels, Py_ssize_t* count) noexcept nogil:
-    """`[["px","qty"],...]`, or `[]`."""
+                                    Level* levels, Py_ssize_t* count, Shape* shape) noexcept nogil:
+    """`[["px","qty"],...]`, or `[]`. `shape` is that of the last price of the topic."""
     cdef Level* level = levels
     cdef const Level* last = levels + FRAME_LEVELS_MAX
     cdef const char* after
     cdef const char* room = end - LEVEL_ROOM    # a level that starts before it may be read in words
-    cdef Shape shape
     if end - p < 3 or p[0] != c"[":
         return NULL
     if p[1] == c"]":
@@ -308,12 +312,13 @@ cdef inline const char* level_array(const char* p, const char* end, int price_sc
     if p[1] != c"[":
         return NULL
     p += 2
-    shape.length = 0
+    if shape.scale != price_scale:
+        shape.length = 0
     if price_scale > DIGITS_SAFE - 7 or qty_scale > DIGITS_SAFE - 7 or end - p <= LEVEL_ROOM:
         room = p
     while level < last:     # p is behind the bracket of a level
         if likely(p < room and p[0] == c'"'):
-            after = short_level(p + 1, price_scale, qty_scale, level, &shape)
+            after = short_level(p + 1, price_scale, qty_scale, level, shape)
             if likely(after is not NULL):
                 if likely(load32(after) == 0x5B2C5D22u):    # "],[
                     p = after + 4
@@ -350,7 +355,11 @@ cdef inline const char* type_value(const char* p, const char* end, bint* snapsho
 
 cdef inline const char* type_and_ts(const char* p, const char* end, Update* update) noexcept nogil:
     """`"type":"...","ts":N` as linear sends it, or `"ts":N,"type":"..."` as spot does."""
-    cdef const char* q = literal(p, end, b'"type":"', 8)
+    cdef const char* q = literal(p, end, b'"type":"delta","ts":', 20)
+    if likely(q is not NULL):
+        update.snapshot = False
+        return integer(q, end, &update.ts_ms)
+    q = literal(p, end, b'"type":"', 8)
     if q is not NULL:
         q = type_value(q, end, &update.snapshot)
         if q is NULL:

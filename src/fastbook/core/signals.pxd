@@ -36,6 +36,10 @@ cdef struct BookWindows:    # what is remembered of one book
     int64_t sampled_ms      # exchange time of the newest sample, -1 before the first
     int64_t seen_ms         # latest exchange time seen
     double zscore           # of the newest sample
+    int64_t bid_px          # the touch that the row speaks of; all 0 when it speaks of none
+    int64_t bid_qty
+    int64_t ask_px
+    int64_t ask_qty
     bint live               # the book was SYNCED at the last update
 
 

@@ -25,7 +25,7 @@ from fastbook.core.windows cimport (
     flow_init, flow_push, flow_reset, flow_value,
     returns_init, returns_push, returns_reset, returns_value,
     rolling_count, rolling_doubles, rolling_init, rolling_mean, rolling_push, rolling_reset,
-    rolling_std, rolling_sum_doubles, rolling_zscore,
+    rolling_std, rolling_sum_doubles,
     true_range_init, true_range_push, true_range_reset, true_range_value,
 )
 
@@ -88,27 +88,48 @@ cdef void signals_reset(SignalSet signals, Py_ssize_t index) noexcept nogil:
     flow_reset(&w.flow)
     w.sampled_ms = w.seen_ms = -1
     w.zscore = NAN
+    w.bid_px = w.bid_qty = w.ask_px = w.ask_qty = 0
     w.live = False
     _clear_row(signals, index)
 
 
 cdef void _sample(BookWindows* w, double mid, double* row) noexcept nogil:
+    cdef double std
     rolling_push(&w.mids, mid)
     returns_push(&w.returns, mid)
     decay_push(&w.ewma, mid)
-    w.zscore = rolling_zscore(&w.mids)
+    std = rolling_std(&w.mids)
+    # As rolling_zscore, with the root taken once.
+    w.zscore = (w.mids.last - w.mids.origin - w.mids.mean) / std if std > 0.0 else NAN
     row[SIGNAL_MEAN] = rolling_mean(&w.mids)
-    row[SIGNAL_STD] = rolling_std(&w.mids)
+    row[SIGNAL_STD] = std
     row[SIGNAL_EWMA] = w.ewma.value
     row[SIGNAL_VOLATILITY] = returns_value(&w.returns)
     row[SIGNAL_SAMPLES] = <double> rolling_count(&w.mids)
 
 
+cdef void _quote(BookWindows* w, Book book, double* row) noexcept nogil:
+    """What depends on the touch alone; most frames leave that as it was."""
+    # Mid and spread of the integers, where they are exact, and divided once: as Book.mid.
+    cdef double bid_ticks = <double> w.bid_px
+    cdef double ask_ticks = <double> w.ask_px
+    cdef double bid_px = bid_ticks / book.px_unit
+    cdef double ask_px = ask_ticks / book.px_unit
+    cdef double bid_qty = <double> w.bid_qty / book.qty_unit
+    cdef double ask_qty = <double> w.ask_qty / book.qty_unit
+    row[SIGNAL_MID] = quote_mid(bid_ticks, ask_ticks) / book.px_unit
+    row[SIGNAL_SPREAD_BPS] = quote_spread_bps(bid_ticks, ask_ticks)
+    row[SIGNAL_MICROPRICE] = quote_microprice(bid_px, bid_qty, ask_px, ask_qty)
+    flow_push(&w.flow, bid_px, bid_qty, ask_px, ask_qty)
+    row[SIGNAL_OFI] = flow_value(&w.flow)
+
+
 cdef void signals_update(SignalSet signals, Book book) noexcept nogil:
     cdef BookWindows* w
     cdef double* row
-    cdef double bid_px, bid_qty, ask_px, ask_qty, mid
-    cdef double bid_ticks, ask_ticks, bid_sum, ask_sum
+    cdef int64_t bid_px, bid_qty, ask_px, ask_qty
+    cdef double mid
+    cdef double bid_sum, ask_sum
     cdef int64_t ts_ms = book.ts_ms
     if not 0 <= book.index < signals.books:
         return
@@ -133,21 +154,20 @@ cdef void signals_update(SignalSet signals, Book book) noexcept nogil:
         # What needs both sides has no answer now. The windows keep theirs: nothing was lost.
         row[SIGNAL_MID] = row[SIGNAL_SPREAD_BPS] = row[SIGNAL_MICROPRICE] = NAN
         row[SIGNAL_ZSCORE] = NAN
+        w.bid_px = w.bid_qty = w.ask_px = w.ask_qty = 0
         return
 
-    # Mid and spread of the integers, where they are exact, and divided once: as Book.mid.
-    bid_ticks = <double> side_best_px(&book.bid_side)
-    ask_ticks = <double> side_best_px(&book.ask_side)
-    bid_px = bid_ticks / book.px_unit
-    ask_px = ask_ticks / book.px_unit
-    bid_qty = <double> side_best_qty(&book.bid_side) / book.qty_unit
-    ask_qty = <double> side_best_qty(&book.ask_side) / book.qty_unit
-    mid = quote_mid(bid_ticks, ask_ticks) / book.px_unit
-    row[SIGNAL_MID] = mid
-    row[SIGNAL_SPREAD_BPS] = quote_spread_bps(bid_ticks, ask_ticks)
-    row[SIGNAL_MICROPRICE] = quote_microprice(bid_px, bid_qty, ask_px, ask_qty)
-    flow_push(&w.flow, bid_px, bid_qty, ask_px, ask_qty)
-    row[SIGNAL_OFI] = flow_value(&w.flow)
+    bid_px = side_best_px(&book.bid_side)
+    bid_qty = side_best_qty(&book.bid_side)
+    ask_px = side_best_px(&book.ask_side)
+    ask_qty = side_best_qty(&book.ask_side)
+    if (bid_px != w.bid_px or bid_qty != w.bid_qty or ask_px != w.ask_px or ask_qty != w.ask_qty):
+        w.bid_px = bid_px
+        w.bid_qty = bid_qty
+        w.ask_px = ask_px
+        w.ask_qty = ask_qty
+        _quote(w, book, row)
+    mid = row[SIGNAL_MID]
     if bars_push(&w.bars, ts_ms, mid):
         true_range_push(&w.ranges, w.bars.done_high, w.bars.done_low, w.bars.done_close)
         row[SIGNAL_ATR] = true_range_value(&w.ranges)

@@ -263,7 +263,9 @@ cdef bint returns_push(Returns* s, double px) noexcept nogil:
         return False
     if isfinite(s.last):
         # log(px / last) keeps few digits when the two are close: the quotient is rounded near 1.
-        if 0.5 * s.last < px and 0.5 * px < s.last:
+        if px == s.last:
+            r = 0.0  # most often; as log1p(0), which takes longer
+        elif 0.5 * s.last < px and 0.5 * px < s.last:
             r = log1p((px - s.last) / s.last)
         else:
             r = log(px) - log(s.last)
