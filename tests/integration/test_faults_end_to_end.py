@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
+from pathlib import Path
+from random import Random
 from typing import Any
 
+import orjson
 import pytest
+from tests.integration.command import CONFIG, Running
 from tests.integration.whole import Whole, run
 
 from fastbook import BookState
-from fastbook.errors import FastbookError
+from fastbook.errors import ConfigError, FastbookError
 from fastbook.types import OrderEvent, TradingState
 
 BOOKS = "orderbook.50.*"
@@ -284,3 +289,70 @@ def test_the_days_loss_stops_entries_for_good() -> None:
     whole.check()
     assert all(order.reduce_only for order in whole.sent[latched_at[0] :])
     assert whole.app.engine.gate.latched.startswith("daily_loss_pct_max")
+
+
+# --- everything at once -----------------------------------------------------------------------
+
+
+def make_trouble_at_random(whole: Whole, rng: Random) -> None:
+    faults = whole.faults
+    kinds: list[Callable[[], object]] = [
+        lambda: faults.lost_answer(1),
+        lambda: faults.order_error(rng.choice([10_006, 10_016, 110_072, 110_007, 10_000])),
+        lambda: faults.http_error(rng.choice([500, 502, 503, 429])),
+        lambda: faults.cut(stream="private"),
+        lambda: faults.cut(1),
+        lambda: faults.drop(BOOKS),
+        lambda: faults.garble(SOME, 1, rng.choice(["truncated", "level", "sequence", "garbage"])),
+        lambda: faults.restart(BOOKS),
+        lambda: faults.mute_private(rng.random() < 0.4),
+        lambda: faults.reverse_private(rng.random() < 0.5),
+        lambda: faults.duplicate(BOOKS, 3),
+        lambda: faults.slow_orders(rng.choice([0, 0, 100, 2_500]), rng.choice(["in", "out"])),
+        lambda: faults.skew(rng.choice([0, 800, -300])),
+    ]
+    try:
+        rng.choice(kinds)()
+    except ConfigError:
+        pass  # just now nobody reads such a topic
+
+
+def test_trouble_at_random_and_then_peace() -> None:
+    async def trouble(whole: Whole) -> None:
+        rng = Random(11)
+        for _ in range(40):
+            make_trouble_at_random(whole, rng)
+            await asyncio.sleep(rng.uniform(0.02, 0.2))
+        whole.faults.mute_private(on=False)
+        whole.faults.slow_orders(0, "in")
+        whole.faults.slow_orders(0, "out")
+        whole.simulator.rest.faults.order_errors.clear()
+        whole.simulator.rest.http_errors.clear()
+
+    whole = run(Whole(), trouble)
+    whole.check()
+    assert whole.app.engine.stats.ghosts == 0
+    assert sum(whole.app.portfolio.counters.values()) == whole.app.portfolio.counters["mismatches"]
+
+
+def test_the_exchange_is_killed_and_ctrl_c_still_ends_the_run(tmp_path: Path) -> None:
+    with Running("simulate", "--symbols", "2", "--rate", "1000") as exchange:
+        where = orjson.loads(exchange.out.next())
+        config = tmp_path / "c.toml"
+        lines = [f'{name}_url = "{where[name]}"' for name in ("rest", "ws_public", "ws_private")]
+        config.write_text("\n".join(["[venue]", *lines, CONFIG]))
+        account = where["accounts"][0]
+        keys = {
+            "FASTBOOK_API_KEY": account["api_key"],
+            "FASTBOOK_API_SECRET": account["api_secret"],
+        }
+        with Running("run", config, env=keys) as engine:
+            engine.err.until("running until stopped")
+            exchange.process.kill()
+            engine.err.until("again in")  # it keeps trying
+
+            assert engine.end(signal.SIGINT) == 1
+
+            said = engine.err.rest()
+            assert said[-1].startswith("fastbook: orders may be open, as they could not be")
+            assert "Traceback" not in "\n".join(said)

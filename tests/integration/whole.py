@@ -195,7 +195,7 @@ class Whole:
         assert self.end["open_orders"] == 0
 
     def check_nothing_left(self) -> None:
-        assert self.wrongs == []
+        assert not self.wrongs, self.wrongs
         assert self.left == []
         assert self.simulator.failure is None
         assert len(self.app.journal) == 0
