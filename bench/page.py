@@ -8,6 +8,9 @@ from typing import Any
 from fastbook.runtime.benchmark.results import Result
 from fastbook.runtime.benchmark.table import markdown_table, number
 
+BUSY_SHARE = 0.25
+"""Load a core from which latencies are not fastbook's own: two processes need two free cores."""
+
 INTRO = """# Benchmarks
 
 This page was written by `make benchmarks-doc` from one run. Do not edit it: run it again.
@@ -65,18 +68,31 @@ def page(document: dict[str, Any]) -> str:  # Any: JSON
 def facts_table(facts: dict[str, Any], document: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     quick = " (quick: few rounds)" if document["quick"] else ""
+    load_after = facts.get("load_after", "?")
     return "\n".join(
         (
             "| | |",
             "|---|---|",
             f"| date | {facts['date']} |",
             f"| machine | {facts['cpu']}, {facts['cores']} cores, {facts['system']} |",
-            f"| load before the run | {facts['load_before']} |",
+            f"| load before and after the run | {facts['load_before']}, {load_after} |",
             f"| versions | fastbook {facts['fastbook']}, Python {facts['python']}, {packages} |",
             f"| command | `{document['command']}`{quick} |",
             "",
+            *busy(facts),
         )
     )
+
+
+def busy(facts: dict[str, Any]) -> list[str]:
+    if facts["load_before"] < BUSY_SHARE * (facts["cores"] or 1):
+        return []
+    return [
+        "**The machine was busy with other work during this run.** Ratios of CPU time stand;"
+        " messages/s and above all the paced latencies say more about the neighbours. What the"
+        " C client took in the same minutes is beside them.",
+        "",
+    ]
 
 
 def summary(judged: list[Result], missed: list[Result]) -> str:

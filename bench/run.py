@@ -7,6 +7,7 @@ Run: make benchmarks-doc, or python -m bench.run [--quick] [--only core,loopback
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def measure(*, quick: bool, parts: list[str]) -> dict[str, Any]:  # Any: JSON
     if "whole" in parts:
         say("whole processes")
         whole.measure_whole(report, quick=quick)
+    facts["load_after"] = round(os.getloadavg()[0], 2)
     return {
         "command": shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),
         "machine": facts,
