@@ -11,6 +11,10 @@ from fastbook.runtime.benchmark.table import markdown_table, number
 BUSY_SHARE = 0.25
 """Load a core from which latencies are not fastbook's own: two processes need two free cores."""
 
+BUSY = """**The machine was busy with other work during this run.** Ratios of CPU time stand;
+messages/s and above all the paced latencies say more about the neighbours. What the C client took
+in the same minutes is beside them."""
+
 INTRO = """# Benchmarks
 
 This page was written by `make benchmarks-doc` from one run. Do not edit it: run it again.
@@ -87,12 +91,7 @@ def facts_table(facts: dict[str, Any], document: dict[str, Any]) -> str:
 def busy(facts: dict[str, Any]) -> list[str]:
     if facts["load_before"] < BUSY_SHARE * (facts["cores"] or 1):
         return []
-    return [
-        "**The machine was busy with other work during this run.** Ratios of CPU time stand;"
-        " messages/s and above all the paced latencies say more about the neighbours. What the"
-        " C client took in the same minutes is beside them.",
-        "",
-    ]
+    return [BUSY, ""]
 
 
 def summary(judged: list[Result], missed: list[Result]) -> str:

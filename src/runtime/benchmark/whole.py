@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import resource
 import subprocess
 import sys
 import time
@@ -104,11 +104,10 @@ def seconds_of(times: int, *args: str) -> list[Taken]:
     output_of(*args)  # once to warm the disk's cache
     out = []
     for _ in range(times):
-        started, used = time.perf_counter(), os.times()
+        started, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         output_of(*args)
-        done = os.times()
-        cpu_s = done.children_user + done.children_system
-        cpu_s -= used.children_user + used.children_system
+        done = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = done.ru_utime + done.ru_stime - used.ru_utime - used.ru_stime
         out.append(Taken(time.perf_counter() - started, cpu_s))
     return out
 
