@@ -15,7 +15,7 @@ from tests.conformance.local_exchange import Key, LocalExchange
 # Any in this file: ccxt's structures are plain dicts.
 
 DEADLINE_S = 15.0
-SWAP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
+SWAP, SPOT, INVERSE = "BTC/USDT:USDT", "BTC/USDT", "BTC/USD:BTC"
 Day = Callable[[Any], Coroutine[Any, Any, None]]
 
 
@@ -36,15 +36,8 @@ def point_at(client: Any, venue: LocalExchange) -> None:
 @asynccontextmanager
 async def connected(make: Any, venue: LocalExchange, key: Key | None) -> AsyncIterator[Any]:
     config: dict[str, Any] = {
-        "enableRateLimit": False,
-        "options": {
-            "defaultType": "swap",
-            "fetchMarkets": {"types": ["linear", "spot"]},
-            "enableUnifiedMargin": False,
-            "enableUnifiedAccount": True,
-            "unifiedMarginStatus": 6,
-            "watchPositions": {"fetchPositionsSnapshot": False},
-        },
+        "enableRateLimit": False,  # ccxt's own brake: a minute more of waiting
+        "options": {"defaultType": "swap"},
     }
     if key is not None:
         config |= {"apiKey": key.api_key, "secret": key.api_secret}
@@ -72,6 +65,19 @@ async def until(watch: Callable[[], Awaitable[Any]], wanted: Callable[[Any], boo
     while not wanted(answer := await watch()):
         pass
     return answer
+
+
+async def trading(client: Any, *watches: Awaitable[Any]) -> tuple[list[Any], set[str]]:
+    """What each watch brings first, and the orders made meanwhile.
+
+    Nothing is told again to whoever subscribes late: it buys until all of them have heard.
+    """
+    watching = [asyncio.ensure_future(watch) for watch in watches]
+    placed: set[str] = set()
+    while not all(watch.done() for watch in watching):
+        placed.add((await client.create_order(SWAP, "market", "buy", 0.01))["id"])
+        await asyncio.wait(watching, timeout=0.1)
+    return [await watch for watch in watching], placed
 
 
 async def far_bid(client: Any, symbol: str) -> float:

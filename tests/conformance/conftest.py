@@ -10,5 +10,5 @@ from tests.conformance.local_exchange import LocalExchange, local_exchange
 
 @pytest.fixture(scope="session")
 def venue() -> Iterator[LocalExchange]:
-    with local_exchange(categories=["linear", "spot"]) as exchange:
+    with local_exchange(categories=["linear", "spot", "inverse"]) as exchange:
         yield exchange

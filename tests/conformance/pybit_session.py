@@ -16,6 +16,7 @@ from tests.conformance.local_exchange import Key, LocalExchange, Sides, sides_of
 
 BTC = {"category": "linear", "symbol": "BTCUSDT"}
 SPOT = {"category": "spot", "symbol": "BTCUSDT"}
+INVERSE = {"category": "inverse", "symbol": "BTCUSD"}
 
 
 def point_pybit_at(venue: LocalExchange, patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 
 import ccxt.pro
 import pytest
-from tests.conformance.ccxt_session import EITHER, MARKETS, SPOT, SWAP, far_bid, trade, until
+from tests.conformance.ccxt_session import (
+    EITHER,
+    MARKETS,
+    SPOT,
+    SWAP,
+    far_bid,
+    trade,
+    trading,
+    until,
+)
 from tests.conformance.local_exchange import LocalExchange, sides_of
 
 # Any in this file: ccxt's structures are plain dicts.
@@ -135,21 +144,14 @@ def test_spot_is_bought_and_sold(make: Any, venue: LocalExchange) -> None:
 
 def test_the_account_is_watched(venue: LocalExchange) -> None:
     async def day(client: Any) -> None:
-        watching = [
-            asyncio.ensure_future(watch)
-            for watch in (
-                client.watch_orders(SWAP),
-                client.watch_my_trades(SWAP),
-                client.watch_positions([SWAP]),
-                client.watch_balance(),
-            )
-        ]
-        # Nothing is told again to whoever subscribes late: trade until all of them have heard.
-        placed = set()
-        while not all(watch.done() for watch in watching):
-            placed.add((await client.create_order(SWAP, "market", "buy", 0.01))["id"])
-            await asyncio.wait(watching, timeout=0.1)
-        orders, fills, positions, balance = [await watch for watch in watching]
+        assert await client.watch_positions([SWAP]) == []  # how it starts, from REST
+        (orders, fills, positions, balance), placed = await trading(
+            client,
+            client.watch_orders(SWAP),
+            client.watch_my_trades(SWAP),
+            client.watch_positions([SWAP]),
+            client.watch_balance(),
+        )
         assert {row["id"] for row in orders} <= placed
         assert {row["status"] for row in orders} == {"closed"}
         assert {fill["order"] for fill in fills} <= placed
