@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 
-from tests.reference.wire import snapshot
+from tests.reference.wire import book_frame
 from tests.support_decide import SECOND, fill, instrument, limits, row_of
 
 from fastbook import BookDecoder, Engine, Executor, Orders, Portfolio, RiskGate, SignalSet
@@ -21,6 +21,7 @@ from fastbook.types import Command, PlaceOrder, Side
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 TOPIC = "orderbook.50.BTCUSDT"
+START_MS = 1_700_000_000_000
 
 
 def module(name: str) -> ModuleType:
@@ -60,7 +61,8 @@ class Desk:
         self.u += 1
         bids, asks = [("500.00", bid_qty)], [("500.10", ask_qty)]
         now_ns = self.u * SECOND
-        self.decoder.apply(snapshot(self.u, bids, asks), now_ns)
+        frame = book_frame("snapshot", bids, asks, self.u, ts=START_MS + self.u * 1000)
+        self.decoder.apply(frame, now_ns)
         return self.engine.on_books(self.decoder.touched(), now_ns)
 
     def filled(self, order: PlaceOrder, exec_id: str) -> None:
