@@ -133,13 +133,20 @@ message_rate = whole(1, RATE_MAX)
 port_number = whole(0, 65_535)
 
 
-def category_list(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if len(set(names)) != len(names) or not set(names) <= {"linear", "spot", "inverse"}:
-        raise argparse.ArgumentTypeError("must be a comma list of linear, spot and inverse")
-    return names
+def comma_list(*allowed: str) -> Callable[[str], tuple[str, ...]]:
+    """An argument type: different words of `allowed`, separated by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(","))
+        if len(set(names)) != len(names) or not set(names) <= set(allowed):
+            words = ", ".join(allowed[:-1]) + f" and {allowed[-1]}"
+            raise argparse.ArgumentTypeError(f"must be a comma list of {words}")
+        return names
+
+    return parse
 
 
+account_count = whole(1, 1000)
 seed_number = whole(0, 2**63 - 1)
 
 
@@ -187,7 +194,7 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     command.add_argument(
         "--categories",
-        type=category_list,
+        type=comma_list("linear", "spot", "inverse"),
         default=("linear",),
         help="comma list of linear, spot and inverse (linear)",
     )
@@ -202,6 +209,31 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument("--seed", type=seed_number, default=7, help="of the order flow (7)")
     command.add_argument(
         "--rate", type=message_rate, help="book messages/s over all topics (the venue's cadence)"
+    )
+    command.add_argument(
+        "--tls", action="store_true", help="https and wss; `ca_file` says whom to trust"
+    )
+    command.add_argument("--accounts", type=account_count, default=1, help="how many (1)")
+    command.add_argument(
+        "--keys",
+        type=comma_list("trade", "read", "derivatives", "spot"),
+        default=("trade",),
+        help="what the keys of each account may do: some of trade, read, derivatives, spot (trade)",
+    )
+    command.add_argument(
+        "--rsa-key", type=Path, metavar="PUBLIC.pem", help="one more key, which signs with RSA"
+    )
+    command.add_argument(
+        "--base-balance", type=whole(0, 10**9), default=0, help="of every base coin, at start (0)"
+    )
+    command.add_argument(
+        "--tier",
+        default="pro3",
+        choices=("default", "vip1", "vip2", "vip3", "pro1", "pro2", "pro3", "pro4", "pro5", "pro6"),
+        help="of the accounts: it sets the rate limits (pro3)",
+    )
+    command.add_argument(
+        "--faults", type=Path, metavar="FILE", help="JSON or TOML: what goes wrong, and when"
     )
     command.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)
     command.set_defaults(run=run_simulate)

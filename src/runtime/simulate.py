@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
+from decimal import Decimal
 
 from .logs import set_up_logging
 from .loop import run_until_stopped
 from .output import print_json
 from .simulator.options import SimulatorOptions
+from .simulator.script import ScriptedFault, read_script, read_text
 from .simulator.server import Simulator
 
 
@@ -23,14 +26,27 @@ def simulate(args: argparse.Namespace) -> int:
         symbols=args.symbols,
         seed=args.seed,
         rate=args.rate,
+        tls=args.tls,
+        accounts=args.accounts,
+        keys=args.keys,
+        rsa_public_key=read_text(args.rsa_key) if args.rsa_key else "",
+        start_base_balance=Decimal(args.base_balance),
+        tier=args.tier,
     )
-    return run_until_stopped(lambda stop: serve(options, stop, until_eof=args.until_eof))
+    script = read_script(args.faults) if args.faults else ()
+    return run_until_stopped(lambda stop: serve(options, stop, script, until_eof=args.until_eof))
 
 
-async def serve(options: SimulatorOptions, stop: asyncio.Event, *, until_eof: bool) -> int:
+async def serve(
+    options: SimulatorOptions,
+    stop: asyncio.Event,
+    script: Sequence[ScriptedFault],
+    *,
+    until_eof: bool,
+) -> int:
     if until_eof:
         await stop_at_end_of_input(stop)
-    simulator = Simulator(options)
+    simulator = Simulator(options, script=script)
     endpoints = await simulator.start()
     try:
         print_json(endpoints.as_json())

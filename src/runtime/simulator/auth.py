@@ -33,6 +33,7 @@ class Keys:
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._by_key = {key.api_key: key for key in keys}
+        self.auths_to_refuse = 0  # fault
 
     def check_rest(self, headers: Mapping[str, str], payload: bytes, now_ms: int) -> ApiKey:
         """The key that signed a request; `payload` is the raw query string or the raw body.
@@ -74,6 +75,9 @@ class Keys:
 
         Raises VenueError with the text that the venue answers.
         """
+        if self.auths_to_refuse > 0:
+            self.auths_to_refuse -= 1
+            raise VenueError(BAD_SIGN, "Sign error")
         if not isinstance(args, list) or len(args) != 3:
             raise VenueError(EXPIRED, "Params Error")
         name, expires, sign = args

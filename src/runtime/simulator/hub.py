@@ -10,13 +10,21 @@ from __future__ import annotations
 from collections import Counter
 from fnmatch import fnmatchcase
 
-from fastbook.types import Instrument
+from fastbook.types import Category, Instrument
 
+from .candles import INTERVALS
 from .market import SimulatedMarket
 from .options import SimulatorOptions
-from .topics import BookTopic, Reader, TickerTopic, Topic, TradeTopic
+from .slow_topics import KlineTopic, LiquidationTopic, PriceLimitTopic, TickerTopic, TimedTopic
+from .topics import BookTopic, Reader, Topic, TradeTopic
 
 DEPTHS = {"1": 1, "50": 50, "200": 200, "1000": 1000}
+_BY_SYMBOL: dict[str, type[TradeTopic | TimedTopic]] = {
+    "publicTrade": TradeTopic,
+    "tickers": TickerTopic,
+    "priceLimit": PriceLimitTopic,
+    "allLiquidation": LiquidationTopic,
+}
 IDLE_STEP_S = 0.25  # a symbol that nobody reads still lives, slowly
 CATCH_UP_S = 0.05  # a late tick makes up for at most this much
 _STEPS_PER_FRAME_MAX = 4  # tries to make a book change, before its message is skipped
@@ -33,7 +41,7 @@ class TopicHub:
         self._counters = counters
         self.topics: dict[tuple[str, str], Topic] = {}  # by (category, name)
         self._books: list[BookTopic] = []  # those that somebody reads
-        self._tickers: list[TickerTopic] = []
+        self._timed: list[TimedTopic] = []
         self._trades: dict[int, TradeTopic] = {}
         self._traded: dict[int, None] = {}
         self._next = 0
@@ -62,7 +70,10 @@ class TopicHub:
         if kind == "orderbook":
             depth, _, symbol = rest.partition(".")
             return symbol if depth in DEPTHS else None
-        return rest if kind in ("publicTrade", "tickers") else None
+        if kind == "kline":
+            interval, _, symbol = rest.partition(".")
+            return symbol if interval in INTERVALS else None
+        return rest if kind in _BY_SYMBOL else None
 
     def _make(self, category: str, name: str) -> Topic | None:
         symbol = self.symbol_of(name)
@@ -73,9 +84,11 @@ class TopicHub:
         if kind == "orderbook":
             depth = DEPTHS[rest.partition(".")[0]]
             return BookTopic(name, depth, instrument, self._market)
-        if kind == "publicTrade":
-            return TradeTopic(name, instrument, self._market)
-        return TickerTopic(name, instrument, self._market)
+        if kind == "kline":
+            return KlineTopic(name, rest.partition(".")[0], instrument, self._market)
+        if kind == "allLiquidation" and instrument.category is Category.SPOT:
+            return None
+        return _BY_SYMBOL[kind](name, instrument, self._market)
 
     def book(self, depth: int, instrument: Instrument) -> BookTopic:
         topic = self.find(f"orderbook.{depth}.{instrument.symbol}", str(instrument.category))
@@ -100,8 +113,9 @@ class TopicHub:
         if isinstance(topic, BookTopic):
             topic.due_s = 0.0
             self._books.append(topic)
-        elif isinstance(topic, TickerTopic):
-            self._tickers.append(topic)
+        elif isinstance(topic, TimedTopic):
+            topic.due_s = 0.0
+            self._timed.append(topic)
         elif isinstance(topic, TradeTopic):
             self._trades[topic.index] = topic
 
@@ -113,8 +127,8 @@ class TopicHub:
             return
         if isinstance(topic, BookTopic):
             self._books.remove(topic)
-        elif isinstance(topic, TickerTopic):
-            self._tickers.remove(topic)
+        elif isinstance(topic, TimedTopic):
+            self._timed.remove(topic)
         elif isinstance(topic, TradeTopic):
             self._trades.pop(topic.index, None)
 
@@ -134,10 +148,10 @@ class TopicHub:
         else:
             self._by_rate(self._options.rate, passed_s, now_s, now_ms)
         self.flush_trades(now_ms)
-        for ticker in self._tickers:
-            if ticker.due_s <= now_s:
-                ticker.due_s = now_s + ticker.interval_s
-                ticker.publish(now_ms)
+        for topic in self._timed:
+            if topic.due_s <= now_s:
+                topic.due_s = now_s + topic.interval_s
+                topic.publish(now_ms)
 
     def flush_trades(self, now_ms: int) -> None:
         """Publish waiting trades, those of accounts included."""

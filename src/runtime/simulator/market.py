@@ -19,6 +19,9 @@ from .candles import Amount, Candle, Candles
 from .options import SimulatorOptions
 
 RECENT_TRADES_MAX = 1000
+LIQUIDATIONS_MAX = 1000  # waiting for their frame
+LIQUIDATED_SHARE = 0.02
+"""Of the market's own trades, how many are told as the liquidation of somebody."""
 Json = dict[str, Any]
 """One JSON object. Any: text, numbers, flags, lists and objects."""
 
@@ -125,6 +128,8 @@ class SimulatedMarket:
         self.feeds = [SymbolFeed(m.instrument, m.start_px) for m in self._markets]
         self._pending: list[list[Trade]] = [[] for _ in self._markets]
         self._wanted = [False] * len(self._markets)
+        self._liquidated: list[list[Json] | None] = [None] * len(self._markets)  # None: unread
+        self._fate = random.Random(options.seed ^ 0x11D)
         self._random = random.Random(options.seed ^ 0x5EED)
         self._on_trades = on_trades
         self._spot_trade = 2_280_000_000_000_000_000
@@ -143,6 +148,8 @@ class SimulatedMarket:
                 trade = feed.add(Side(side), px, qty, now_ms, self._trade_id(feed.instrument), seq)
                 if self._wanted[index]:
                     pending.append(trade)
+                if self._liquidated[index] is not None and self._fate.random() < LIQUIDATED_SHARE:
+                    self.note_liquidation(index, trade.side.opposite, px, qty, now_ms)
             self.venue.prices.set_last(index, feed.last_px)
             self._on_trades(index)
         return seq
@@ -172,6 +179,31 @@ class SimulatedMarket:
 
     def in_category(self, category: str) -> list[Instrument]:
         return [i for i in self.instruments if i.category == category]
+
+    def want_liquidations(self, index: int, wanted: bool) -> None:
+        """Whether anybody reads `take_liquidations(index)`."""
+        self._liquidated[index] = [] if wanted else None
+
+    def note_liquidation(self, index: int, side: Side, px: int, qty: int, ts_ms: int) -> None:
+        """Somebody was liquidated: `side` is that of the position, `px` its bankruptcy price."""
+        waiting, instrument = self._liquidated[index], self.instruments[index]
+        if waiting is not None and len(waiting) < LIQUIDATIONS_MAX:
+            waiting.append(
+                {
+                    "T": ts_ms,
+                    "s": instrument.symbol,
+                    "S": side.wire,
+                    "v": self.qty_text(instrument, qty),
+                    "p": self.px_text(instrument, px),
+                }
+            )
+
+    def take_liquidations(self, index: int) -> list[Json]:
+        """Rows of `allLiquidation` since the last call."""
+        rows = self._liquidated[index] or []
+        if rows:
+            self._liquidated[index] = []
+        return rows
 
     def _trade_id(self, instrument: Instrument) -> str:
         if instrument.category is Category.SPOT:

@@ -32,6 +32,7 @@ class MarketAnswers:
     def __init__(self, market: SimulatedMarket, hub: TopicHub) -> None:
         self._market = market
         self._hub = hub
+        self._notices: list[Json] = []
 
     def instrument(self, query: Query, category: str = "") -> Instrument:
         category = known_category(query, category)
@@ -41,7 +42,25 @@ class MarketAnswers:
         return {"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}
 
     def system_status(self, query: Query, now_ms: int) -> Json:
-        return {"list": []}
+        state = query.get("state", "")
+        return {"list": [row for row in self._notices if not state or row["state"] == state]}
+
+    def announce(self, state: str, title: str, now_ms: int) -> None:
+        """One notice of maintenance from now on; none when the state is empty."""
+        notice = {
+            "id": f"notice-{now_ms}",
+            "title": title,
+            "state": state,
+            "begin": str(now_ms),
+            "end": "0",
+            "href": "",
+            "serviceTypes": [1, 2, 3, 4, 5],
+            "product": [1, 2],
+            "uidSuffix": [],
+            "maintainType": 1,
+            "env": 1,
+        }
+        self._notices = [notice] if state else []
 
     def instruments_info(self, query: Query, now_ms: int) -> Json:
         category = known_category(query)

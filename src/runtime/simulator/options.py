@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import ssl
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -53,7 +52,7 @@ class SimulatorOptions:
     slow_reader_bytes_max: int = 8 << 20  # unsent bytes of one public connection
     private_queue_max: int = 10_000  # unsent messages of one private connection
     idle_timeout_s: float = 600.0  # a connection with no traffic is closed
-    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    tls: bool = False  # https and wss, with a certificate authority made at start
 
     def __post_init__(self) -> None:
         problems = []

@@ -7,7 +7,7 @@ framed, with one write a tick: that is what makes tens of thousands a second che
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +15,12 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from .hub import TopicHub
+from .limits import AddressLimit
+from .sessions import UPGRADE_FAULTS_MAX, gateway_refusal
 from .topics import Topic, ws_json
 
 SPOT_ARGS_MAX = 10
+CONNECTS_WINDOW_S = 300.0
 ARGS_CHARS_MAX = 21_000
 REQUEST_BYTES_MAX = 256 * 1024
 CLOSE_TIMEOUT_S = 1.0  # for the peer's half of the closing handshake
@@ -34,6 +37,8 @@ class PublicExchange:
         clock: Callable[[], tuple[float, int]],
         *,
         slow_reader_bytes_max: int,
+        connects_max: int = 0,
+        connections_max: int = 1000,
     ) -> None:
         """`clock()` is (monotonic seconds, wall clock ms)."""
         self.hub = hub
@@ -47,7 +52,10 @@ class PublicExchange:
         self.rejected_topics: Counter[str] = Counter()  # fault: how often to refuse a topic
         self.data_before_ack = False  # fault
         self.mute_pongs = False  # fault
+        self.upgrade_errors: deque[int] = deque(maxlen=UPGRADE_FAULTS_MAX)  # fault: statuses
+        self.connects = AddressLimit(connects_max, CONNECTS_WINDOW_S)
         self._connections = 0
+        self._connections_max = connections_max
 
     def new_conn_id(self) -> str:
         self._connections += 1
@@ -59,6 +67,11 @@ class PublicExchange:
         if category not in self.categories:
             self.counters["unknown_paths"] += 1
             return web.Response(status=404)
+        if self.upgrade_errors:
+            return gateway_refusal(self.upgrade_errors.popleft())
+        if self._is_full(request, category):
+            self.counters["refused_connections"] += 1
+            return gateway_refusal(403)
         socket = web.WebSocketResponse(
             max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
         )
@@ -74,6 +87,27 @@ class PublicExchange:
             if not self.sessions:
                 self.all_gone.set()
         return socket
+
+    def _is_full(self, request: web.Request, category: str) -> bool:
+        """Whether the address has, or makes, too many connections."""
+        peer = request.remote or ""
+        if not self.connects.allows(peer, self.clock()[0]):
+            return True
+        mine = sum(s.category == category and s.peer == peer for s in self.sessions)
+        return mine >= self._connections_max
+
+    def freeze(self, count: int | None = None) -> int:
+        """Leave connections open and say nothing on them any more: half open."""
+        victims = list(self.sessions)[:count]
+        for session in victims:
+            session.frozen = True
+        return len(victims)
+
+    async def close(self, code: int = 1001) -> int:
+        """Send everybody a close frame."""
+        sessions = list(self.sessions)
+        await asyncio.gather(*(session.close(code) for session in sessions))
+        return len(sessions)
 
     def flush(self) -> None:
         """Hand what every connection has queued to its socket, one write each."""
@@ -107,7 +141,9 @@ class PublicSession:
     ) -> None:
         self._exchange = exchange
         self._spot = category == "spot"
-        self._category = category
+        self.category = category
+        self.peer = request.remote or ""
+        self.frozen = False  # fault
         self._socket = socket
         self._request = request
         self._outbox: list[bytes] = []
@@ -124,8 +160,9 @@ class PublicSession:
                 if message.type is not WSMsgType.TEXT:
                     break
                 self.active_s = self._exchange.clock()[0]
-                self._take(message.data)
-                self.flush()
+                if not self.frozen:
+                    self._take(message.data)
+                    self.flush()
         finally:
             for topic in self._topics.values():
                 self._exchange.hub.leave(topic, self)
@@ -142,6 +179,9 @@ class PublicSession:
         socket = self._request.transport
         if not self._outbox or socket is None or socket.is_closing():
             return
+        if self.frozen:
+            self._outbox.clear()
+            return
         if socket.get_write_buffer_size() > self._exchange.slow_reader_bytes_max:
             self._exchange.counters["slow_readers"] += 1
             self.drop()
@@ -156,6 +196,9 @@ class PublicSession:
         self._outbox.clear()
         if self._request.transport is not None:
             self._request.transport.abort()
+
+    async def close(self, code: int) -> None:
+        await self._socket.close(code=code)
 
     # Control requests.
 
@@ -241,7 +284,7 @@ class PublicSession:
             return None, f"error:handler not found,topic:{name}"
         if name in self._topics:
             return None, f"error:already subscribed,topic:{name}"
-        topic = exchange.hub.find(name, self._category)
+        topic = exchange.hub.find(name, self.category)
         if topic is not None:
             return topic, ""
         symbol = exchange.hub.symbol_of(name)

@@ -55,6 +55,7 @@ class RestExchange:
         self.http_errors: deque[int] = deque(maxlen=FAULTS_MAX)  # fault: for signed requests
         self.addresses = AddressLimit(options.ip_requests_max, ADDRESS_WINDOW_S, options.ip_ban_s)
         self.faults = desk.faults
+        self.closed_until_s = 0.0  # fault: everybody is refused
         self._venue = venue
         self._desk = desk
         self._market = market_answers
@@ -102,6 +103,10 @@ class RestExchange:
             app.router.add_post(path, self._setting(path, change))
         app.router.add_get("/v5/user/query-api", self._query_api(), allow_head=False)
 
+    def announce(self, state: str, title: str) -> None:
+        """What `/v5/system/status` says from now on; an empty state clears it."""
+        self._market.announce(state, title, self._clock()[1])
+
     def _setters(self, venue: Venue) -> dict[str, Setter]:
         """Changes of an account's or a position's settings; the result is always empty."""
         return {
@@ -145,7 +150,8 @@ class RestExchange:
 
     def _banned(self, request: web.Request) -> web.Response | None:
         """The refusal of an address that asks too often."""
-        if self.addresses.allows(request.remote or "", self._clock()[0]):
+        now_s = self._clock()[0]
+        if now_s >= self.closed_until_s and self.addresses.allows(request.remote or "", now_s):
             return None
         self._counters["refused_addresses"] += 1
         return web.Response(status=403, text="access too frequent")

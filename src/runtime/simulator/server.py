@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from fastbook.replay.money import wire_text
 from .answers import Answers
 from .auth import Keys
 from .desk import OrderDesk
-from .faults import Faults, Skew, add_control_routes
+from .faults import Faults, Skew, add_control_routes, checked
 from .hub import TopicHub
 from .keys import ApiKey, Endpoints, make_keys
 from .market import SimulatedMarket
@@ -27,6 +27,8 @@ from .options import SimulatorOptions
 from .private import PrivateExchange
 from .public import PublicExchange
 from .rest import BODY_BYTES_MAX, RestExchange
+from .script import FaultScript, ScriptedFault
+from .tls import LocalAuthority
 from .topics import BookTopic
 from .trade import TradeExchange
 
@@ -41,8 +43,13 @@ class Simulator:
     """One exchange in this process. `start` binds its ports, `stop` closes everything."""
 
     def __init__(
-        self, options: SimulatorOptions, *, now_ns: Callable[[], int] = time.time_ns
+        self,
+        options: SimulatorOptions,
+        *,
+        script: Sequence[ScriptedFault] = (),
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`script`: faults by their times; ConfigError when one of them is none."""
         self.options = options
         self.counters: Counter[str] = Counter()
         self.failure: BaseException | None = None  # what ended the clockwork, if anything did
@@ -60,6 +67,8 @@ class Simulator:
             self.counters,
             self._clock,
             slow_reader_bytes_max=options.slow_reader_bytes_max,
+            connects_max=options.connects_max,
+            connections_max=options.connections_max,
         )
         self.private = PrivateExchange(
             keys,
@@ -100,7 +109,11 @@ class Simulator:
             self._skew,
             self._clock,
         )
+        for scripted in script:
+            checked(scripted.fault)
+        self.script = FaultScript(script, self.faults.apply)
         self._endpoints: Endpoints | None = None
+        self._authority: LocalAuthority | None = None
         self._runner: web.AppRunner | None = None
         self._clockwork: asyncio.Task[None] | None = None
 
@@ -131,6 +144,8 @@ class Simulator:
     async def start(self) -> Endpoints:
         """Bind, and begin to trade. TransportError when a port cannot be had."""
         options = self.options
+        if options.tls:
+            self._authority = await LocalAuthority.make(options.host)
         try:
             port = await self._start_http()
         except OSError as e:
@@ -152,7 +167,10 @@ class Simulator:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(
-            self._runner, self.options.host, self.options.port, ssl_context=self.options.tls
+            self._runner,
+            self.options.host,
+            self.options.port,
+            ssl_context=self._authority.server_context() if self._authority else None,
         )
         await site.start()
         port: int = self._runner.addresses[0][1]
@@ -160,13 +178,14 @@ class Simulator:
 
     def _make_endpoints(self, port: int) -> Endpoints:
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        s = "s" if self.options.tls is not None else ""
+        s = "s" if self.options.tls else ""
         return Endpoints(
             rest=f"http{s}://{host}:{port}",
             ws_public=f"ws{s}://{host}:{port}/v5/public",
             ws_private=f"ws{s}://{host}:{port}/v5/private",
             ws_trade=f"ws{s}://{host}:{port}/v5/trade",
             accounts=self.keys,
+            ca_file=str(self._authority.ca_file) if self._authority else "",
         )
 
     async def stop(self) -> None:
@@ -180,6 +199,9 @@ class Simulator:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._authority is not None:
+            self._authority.remove()
+            self._authority = None
 
     # The clockwork: one task moves the market and sends what is due.
 
@@ -191,6 +213,7 @@ class Simulator:
             self.hub.tick(now_s, now_ms)
             if now_s >= venue_s:
                 venue_s = now_s + VENUE_TICK_S
+                self.script.tick(now_s)
                 self.venue.tick(now_ms)
                 self.hub.flush_trades(now_ms)
             self._publish_private()
@@ -242,6 +265,7 @@ class Simulator:
             "category": self.options.categories[0],
             "categories": list(self.options.categories),
             "symbols": [i.symbol for i in self.market.in_category(self.options.categories[0])],
+            "script": {"played": self.script.played, "missed": self.script.missed},
             "failure": repr(self.failure) if self.failure else "",
             "counters": dict(self.counters) | {"rate_limited": self.desk.limits.refused},
             "public_sessions": len(self.public.sessions),

@@ -6,6 +6,7 @@ published, so that everybody's sequence goes on from the same number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import orjson
 from fastbook.replay.matching import DepthPublisher
 from fastbook.types import Category, Instrument
 
-from .market import Json, SimulatedMarket, Trade
+from .market import SimulatedMarket, Trade
 
 CADENCE_S = {1: 0.010, 50: 0.020, 200: 0.100, 1000: 0.200}
 LEVEL1_REPEAT_S = 3.0
@@ -69,11 +70,30 @@ class Topic:
         self.frames += 1
 
 
+def _crossed(payload: bytes) -> bytes:
+    """A bid above every ask."""
+    frame = orjson.loads(payload)
+    levels = frame["data"]["b"] + frame["data"]["a"]
+    whole, point, decimals = levels[0][0].partition(".")
+    frame["data"]["b"].insert(0, [f"9{'9' * len(whole)}{point}{'0' * len(decimals)}", "1"])
+    return orjson.dumps(frame)
+
+
+def _shuffled(payload: bytes) -> bytes:
+    """The same book in another order of keys, with one that nobody knows, and spaces."""
+    frame = orjson.loads(payload)
+    frame["data"] = {"news": None, **dict(reversed(frame["data"].items()))}
+    return orjson.dumps(dict(reversed(frame.items())), option=orjson.OPT_INDENT_2)
+
+
 GARBLED: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda payload: payload[: len(payload) // 2],
     "garbage": lambda payload: b"\xff\x00" + payload[::-1],
     "level": lambda payload: payload.replace(b'[["', b'[["1e', 1),
     "sequence": lambda payload: payload.replace(b'"u":', b'"u":-', 1),
+    "crossed": _crossed,
+    "shuffled": _shuffled,
+    "quoted": lambda payload: re.sub(rb'"seq":([0-9]+)', rb'"seq":"\1"', payload),
     "oversized": lambda payload: payload + b" " * OVERSIZED_BYTES,
 }
 """What a spoilt delta looks like on the wire, by the name of the fault's field `how`."""
@@ -160,6 +180,19 @@ class BookTopic(Topic):
         if payload is not None:
             self.send(payload)
 
+    def show_whole(self, now_ms: int) -> None:
+        """The whole book again, with the next `u`, to everybody."""
+        seq = self._market.venue.next_seq()
+        self.send(self.publisher.snapshot(now_ms, now_ms - _MATCH_LAG_MS, seq))
+
+    def show_nothing(self, now_ms: int) -> None:
+        """As when a symbol is delisted; then silence until somebody subscribes again."""
+        seq = self._market.venue.next_seq()
+        frame = orjson.loads(self.publisher.snapshot(now_ms, now_ms - _MATCH_LAG_MS, seq))
+        frame["data"] |= {"b": [], "a": [], "u": 1}
+        self.stalled_until_s = float("inf")
+        self.send(orjson.dumps(frame))
+
     def show_empty(self, side: str, until_s: float, now_ms: int) -> None:
         """Show one side ("b" or "a") empty in a snapshot, and nothing more until then."""
         seq = self._market.venue.next_seq()
@@ -194,46 +227,3 @@ class TradeTopic(Topic):
                 {"topic": self.name, "ts": now_ms, "type": "snapshot", "data": rows}
             )
         return orjson.dumps({"topic": self.name, "type": "snapshot", "ts": now_ms, "data": rows})
-
-
-class TickerTopic(Topic):
-    """`tickers.{symbol}`: linear says what changed, spot repeats everything."""
-
-    def __init__(self, name: str, instrument: Instrument, market: SimulatedMarket) -> None:
-        super().__init__(name, instrument, market)
-        self.interval_s = 0.050 if instrument.category is Category.SPOT else 0.100
-        self._published: Json = {}
-        self._seq = 0
-
-    def join(self, reader: Reader, now_ms: int) -> None:
-        if not self.readers:
-            self._published = self._market.ticker(self.index, now_ms)
-            self._seq = self._market.venue.next_seq()
-        self.readers[reader] = None
-        self.send(self._frame("snapshot", self._published, now_ms), (reader,))
-
-    def publish(self, now_ms: int) -> None:
-        now = self._market.ticker(self.index, now_ms)
-        changed = {key: value for key, value in now.items() if self._published[key] != value}
-        if not changed:
-            return
-        self._seq = self._market.venue.next_seq()
-        if self.instrument.category is Category.SPOT:
-            self.send(self._frame("snapshot", now, now_ms))
-        else:
-            for name in ("bid1", "ask1"):  # a price travels with its size
-                if f"{name}Price" in changed or f"{name}Size" in changed:
-                    changed[f"{name}Price"] = now[f"{name}Price"]
-                    changed[f"{name}Size"] = now[f"{name}Size"]
-            data = {"symbol": self.instrument.symbol, **changed}
-            self.send(self._frame("delta", data, now_ms))
-        self._published = now
-
-    def _frame(self, kind: str, data: Json, now_ms: int) -> bytes:
-        if self.instrument.category is Category.SPOT:
-            return orjson.dumps(
-                {"topic": self.name, "ts": now_ms, "type": kind, "cs": self._seq, "data": data}
-            )
-        return orjson.dumps(
-            {"topic": self.name, "type": kind, "data": data, "cs": self._seq, "ts": now_ms}
-        )
