@@ -29,7 +29,7 @@ def test_candles_flow_and_rest_has_the_same(category: str) -> None:
                 assert newest[1] == row["open"]
                 assert Decimal(newest[2]) >= Decimal(row["high"])
                 assert Decimal(newest[5]) >= Decimal(row["volume"])
-            daily = next(f for f in ws.frames if f.get("topic") == "kline.D.BTCUSDT")["data"][0]
+            daily = (await ws.data("kline.D.BTCUSDT"))["data"][-1]
             assert daily["end"] - daily["start"] == 86_399_999
             bad = await ws.subscribe("kline.2.BTCUSDT")
             assert bad["ret_msg"] == "error:handler not found,topic:kline.2.BTCUSDT"
@@ -63,7 +63,7 @@ def test_liquidations_and_price_limits() -> None:
             frame = await ws.data("allLiquidation.BTCUSDT")
             assert list(frame) == ["topic", "type", "ts", "data"]
             assert list(frame["data"][0]) == ["T", "s", "S", "v", "p"]
-            limits = next(f for f in ws.frames if f.get("topic") == "priceLimit.BTCUSDT")
+            limits = await ws.data("priceLimit.BTCUSDT")
             assert list(limits) == ["topic", "data", "ts"]
             rest = await client.get("/v5/market/price-limit", symbol="BTCUSDT")
             for data in (limits["data"], rest["result"]):
