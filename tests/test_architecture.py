@@ -73,7 +73,7 @@ PARTS = {
 COMPOSITION = (
     *("runtime", "runtime.__main__", "runtime.cli", "runtime.app", "runtime.run"),
     *("runtime.demo", "runtime.audit", "runtime.chaos", "runtime.simulate", "runtime.replay"),
-    *("runtime.screen", "runtime.summary", "runtime.benchmark"),
+    *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
 )
 BELOW = LIBRARY | FACADE | LEAVES | PARTS
 MAY_IMPORT: dict[str, set[str]] = BELOW | {name: {*BELOW, *COMPOSITION} for name in COMPOSITION}

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -46,11 +45,11 @@ from .bybit.recording_listener import recording
 from .bybit.rest import RestClient
 from .config import Config, Credentials, Endpoints
 from .garbage import collector_tuned
-from .latency import LatencyStages, quantiles_us
+from .latency import LatencyStages
 from .paper import PaperGateway
-from .rates import Rate
 from .recorder import FrameRecorder
-from .status import EventLines, count_states, describe_focus, describe_positions
+from .report import Json, Report
+from .status import EventLines
 from .system_clock import StampClock, SystemClock, stamp_ns
 
 log = logging.getLogger("fastbook.app")
@@ -63,8 +62,6 @@ WIND_DOWN_S_EXTRA = 6.0
 FATAL_WIND_DOWN_S_MAX = 2.0
 SYNC_S_MAX = 2.0
 
-Json = dict[str, Any]
-"""A JSON document. Any: texts, numbers, lists and objects."""
 
 OnStatus = Callable[[Json], None]
 Audit = Callable[["App"], Awaitable[Json]]
@@ -130,14 +127,13 @@ class App:
         self.fatal: BaseException | None = None
         self._credentials = credentials
         self._rng = rng or Random()
-        self._rate = Rate()
         self._failed = asyncio.Event()
         self._reconcile_wanted = asyncio.Event()
         self._clock_wanted = asyncio.Event()
         self.started_ns = 0
         self._ending = False
         self._audit: Json | None = None
-        self._cpu_started_s = 0.0
+        self.report = Report(self)
         self.private: PrivateStream | None = None
         self._private_gaps = 0
         self._paper: PaperGateway | None = None
@@ -272,7 +268,6 @@ class App:
     async def _trade(self, rest: RestClient, stop: asyncio.Event) -> Json:
         self.started_ns = self.clock.monotonic_ns()
         self._started_venue_ms = self._agreed_venue_ms = rest.venue_time.now_ms()
-        self._cpu_started_s = time.process_time()
         if self.private is not None:
             self._on_private_link(False)  # not up yet: nothing is known for sure
         tasks = [
@@ -290,7 +285,7 @@ class App:
         try:
             await self._until_stopped(stop)
             await self._until_synced()
-            self._take_figures()
+            self.report.take_figures()
             await self._wind_down()
             if self.options.audit is not None and self.fatal is None:
                 self._audit = await self.options.audit(self)
@@ -306,7 +301,7 @@ class App:
             self._drain_journal()
         if self.fatal is not None:
             raise self._presentable(self.fatal)
-        return self.summary()
+        return self.report.summary(self._audit)
 
     @staticmethod
     def _presentable(error: BaseException) -> BaseException:
@@ -319,12 +314,6 @@ class App:
         said = FastbookError(f"internal error: {type(error).__name__}: {error}{where}")
         said.__cause__ = error
         return said
-
-    def _take_figures(self) -> None:
-        """What the summary says of the market: from before the flattening."""
-        self._summary_ns = self.clock.monotonic_ns()
-        self._messages_at_end = self.messages
-        self._states_at_end = count_states(self.books)
 
     async def _until_synced(self) -> None:
         """A book may be on its way back just now: give it a moment."""
@@ -494,7 +483,7 @@ class App:
             now_ns = self.clock.monotonic_ns()
             if now_ns >= status_due_ns and self.options.on_status is not None:
                 status_due_ns = now_ns + int(STATUS_S * 1e9)
-                self.options.on_status(self.status())
+                self.options.on_status(self.report.status())
 
     def note(self, text: str) -> None:
         """A line for the screen."""
@@ -511,93 +500,3 @@ class App:
     def messages(self) -> int:
         """Frames received on the public feed."""
         return int(self.feed.stats()["frames"])
-
-    def status(self) -> Json:
-        """The screen's picture of now."""
-        feed = self.feed.stats()
-        engine, stats, portfolio = self.engine, self.engine.stats, self.portfolio
-        now_ns = self.clock.monotonic_ns()
-        elapsed_s = (now_ns - self.started_ns) / 1e9
-        focus = self._focus()
-        return {
-            "title": self.options.title,
-            "trading_state": engine.state.value,
-            "elapsed_s": elapsed_s,
-            "seconds": self.options.seconds,
-            "messages": feed["frames"],
-            "messages_per_s": self._rate.update(now_ns, feed["frames"]),
-            "latency_us": quantiles_us(self.latency.decision),
-            "cpu_share": self._cpu_share(elapsed_s),
-            "books": count_states(self.books),
-            "gaps": self.decoder.counters["gaps"],
-            "reconnects": feed["reconnects"],
-            "signals": stats.signals,
-            "orders": stats.orders,
-            "fills": stats.fills,
-            "denied": sum(stats.denied.values()),
-            "equity": float(portfolio.equity or 0),
-            "currency": portfolio.coin,
-            "realized_pnl": float(portfolio.realized),
-            "fees": float(portfolio.fees),
-            "positions": describe_positions(engine, self.instruments),
-            "events": list(self.events.lines),
-            "focus": describe_focus(
-                self.books[focus], self.signals.row(focus), self.instruments[focus]
-            ),
-        }
-
-    def _focus(self) -> int:
-        """The book on show: one we hold, else the first."""
-        return min(self.portfolio.open_instruments, default=0)
-
-    def _cpu_share(self, elapsed_s: float) -> float:
-        used_s = time.process_time() - self._cpu_started_s
-        return round(used_s / elapsed_s, 4) if elapsed_s > 0 else 0.0
-
-    def summary(self) -> Json:
-        """The end: figures of the run, money as exact decimals."""
-        feed = self.feed.stats()
-        stats, portfolio = self.engine.stats, self.portfolio
-        seconds = (self._summary_ns - self.started_ns) / 1e9
-        return {
-            "seconds": round(seconds, 3),
-            "symbols": len(self.instruments),
-            "messages": self._messages_at_end,
-            "messages_per_s": round(self._messages_at_end / seconds) if seconds else 0,
-            "books_synced": self._states_at_end["SYNCED"],
-            "books": self._states_at_end,
-            "gaps": self.decoder.counters["gaps"],
-            "resyncs": feed["resyncs"],
-            "reconnects": feed["reconnects"],
-            "stale_marks": feed["stale_marks"],
-            "signals": stats.signals,
-            "denied": dict(stats.denied),
-            "orders": stats.orders,
-            "fills": stats.fills,
-            "rejected": stats.rejected,
-            "unknown": stats.unknown,
-            "reconciliations": stats.reconciliations,
-            "orders_from_unsynced_books": self.unsynced_orders,
-            "realized_pnl": portfolio.realized,
-            "fees": portfolio.fees,
-            "equity": portfolio.equity,
-            "balance": portfolio.balance,
-            "currency": portfolio.coin,
-            "open_positions": len(portfolio.open_instruments),
-            "latency_us": quantiles_us(self.latency.decision),
-            "latency_stages_us": self.latency.summary_us(),
-            "cpu_share": self._cpu_share((self.clock.monotonic_ns() - self.started_ns) / 1e9),
-            "recorded": self._recorded(),
-            "audit": self._audit,
-        }
-
-    def _recorded(self) -> Json | None:
-        recorder = self.options.recorder
-        if recorder is None:
-            return None
-        return {
-            "file": str(recorder.path),
-            "frames": recorder.frames,
-            "lost": recorder.failed,
-            "failure": recorder.failure,
-        }

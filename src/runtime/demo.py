@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastbook.errors import ConfigError
 
-from .app import App, Json, RunOptions
+from .app import App, RunOptions
 from .audit import audit_against
 from .chaos import Chaos
 from .children import Child, exchange_process
@@ -21,6 +21,7 @@ from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import counted, print_json, to_json
 from .recorder import FrameRecorder
+from .report import Json
 from .run import endpoints_of, on_status, open_screen
 from .secret import Secret
 from .summary import print_summary

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 
 from fastbook.errors import ConfigError, CredentialsError
 
-from .app import App, Json, OnStatus, RunOptions
+from .app import App, OnStatus, RunOptions
 from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import counted, print_json, to_json
+from .report import Json
 from .secret import Secret
 from .summary import ProgressLines, print_summary
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from decimal import Decimal
 
-from .app import Json
 from .output import counted
+from .report import Json
 
 PROGRESS_S = 5.0
 DENIALS_SHOWN_MAX = 3
