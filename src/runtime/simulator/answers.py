@@ -18,6 +18,7 @@ from .query import Query, bad, known_category, limit_of, millis_of, paged
 
 CLOSED_IN_REALTIME_MAX = 500
 HISTORY_MS = 7 * 24 * 3600 * 1000
+STOP_FILTERS = ("StopOrder", "tpslOrder")
 _STREAM_ONLY = ("category", "execPnl")
 
 
@@ -49,8 +50,11 @@ class Answers:
     ) -> Iterator[Order]:
         symbol, base, settle = filters
         order_id, link_id = query.get("orderId", ""), query.get("orderLinkId", "")
+        kind = query.get("orderFilter", "")
         for order in orders:
             instrument = order.instrument
+            if kind and (kind in STOP_FILTERS) != (order.trigger is not None):
+                continue
             if instrument.category != query["category"]:
                 continue
             if order_id:
@@ -176,12 +180,13 @@ class Answers:
         return coin_info(self._market.instruments, query.get("coin", ""))
 
     def info(self, account: Account, query: Query, now_ms: int) -> Json:
+        armed = self._market.venue.dcp.info(account.number)
         return {
             "marginMode": account.margin_mode,
             "updatedTime": "1697078946000",
             "unifiedMarginStatus": 5,
-            "dcpStatus": "OFF",
-            "timeWindow": 0,
+            "dcpStatus": "ON" if armed else "OFF",
+            "timeWindow": int(armed[0]["timeWindow"]) if armed else 0,
             "smpGroup": 0,
             "isMasterTrader": False,
             "spotHedgingStatus": "OFF",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from fastbook.errors import VenueError
@@ -25,6 +26,7 @@ from .options import CATEGORIES, SimulatorOptions
 
 FAULTS_MAX = 10_000  # waiting faults of one kind; the oldest go first
 BATCH_MAX = {"spot": 10, "linear": 20, "inverse": 20}
+FUNDING_RATE_MAX = Decimal("0.05")
 TOO_MANY_VISITS = "Too many visits. Exceeded the API Rate Limit."
 OPERATIONS = frozenset(
     f"order.{what}{batch}" for what in ("create", "amend", "cancel") for batch in ("", "-batch")
@@ -146,6 +148,12 @@ class OrderDesk:
         order_id, link_id = (name if isinstance(name, str) else "" for name in names)
         order = self._venue.account(account).find(order_id, link_id)
         return order if order is not None and order.status == "Filled" else None
+
+    def set_funding_rate(self, category: str, symbol: str, rate: Decimal) -> None:
+        """VenueError for an unknown symbol, or one without funding."""
+        if not abs(rate) <= FUNDING_RATE_MAX:
+            raise VenueError(PARAMETER_ERROR, f"the rate must be at most {FUNDING_RATE_MAX}")
+        self._venue.set_funding_rate(self._venue.instrument(category, symbol).index, rate)
 
     def place_outside(self, account: int, params: Json) -> None:
         """An order that the owner of the account did not send. KeyError: no such account."""

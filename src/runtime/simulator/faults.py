@@ -28,6 +28,7 @@ shell wildcards (``orderbook.50.*``) and mean topics that somebody has subscribe
 | double_private | n = 1 | the next n private messages are sent twice |
 | private_delay | ms | from a match to its private rows |
 | outside | account = 1, category, symbol, side, qty | a market order that the account's owner did not send |
+| funding_rate | category, symbol, rate | of the coming payments |
 | cancel_race | n = 1 | the next n cancels of filled orders succeed, and the fill is told again |
 | order_error | code, n = 1, message | the next n creates are refused with this code |
 | gateway_error | code, n = 1, message, named = true | the trade stream's gateway refuses; not named: without reqId |
@@ -44,6 +45,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -245,6 +247,13 @@ class Faults:
             raise ConfigError(f"outside: {e}") from None
         return 1
 
+    def funding_rate(self, symbol: str, rate: str, category: str = "linear") -> int:
+        try:
+            self._desk.set_funding_rate(category, symbol, Decimal(rate))
+        except (VenueError, InvalidOperation) as e:
+            raise ConfigError(f"funding_rate: {e}") from None
+        return 1
+
     def cancel_race(self, n: int = 1) -> int:
         self._desk.faults.cancel_races += n
         return n
@@ -381,6 +390,7 @@ _FIELDS: dict[str, dict[str, Callable[[object], bool]]] = {
         "qty": _is_text,
     },
     "cancel_race": {"n": _is_count},
+    "funding_rate": {"category": _is_text, "symbol": _is_text, "rate": _is_text},
     "gateway_error": {"code": _is_int, "n": _is_count, "message": _is_text, "named": _is_flag},
     "ban": {"seconds": _is_time},
     "maintenance": {"state": _is_text, "title": _is_text},
@@ -407,6 +417,7 @@ _REQUIRED = {
     "event_order": {"topics"},
     "private_delay": {"ms"},
     "outside": {"symbol", "side", "qty"},
+    "funding_rate": {"symbol", "rate"},
     "gateway_error": {"code"},
     "ban": {"seconds"},
     "maintenance": {"state"},

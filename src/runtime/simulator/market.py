@@ -276,7 +276,7 @@ class SimulatedMarket:
             return {"symbol": instrument.symbol, **common, "usdIndexPrice": wire_text(mark)}
         interest = 1_000_000 * instrument.qty_min
         interest_value = times(instrument.qty_decimal(interest), mark).quantize(Decimal("0.01"))
-        hours8 = 8 * 3600 * 1000
+        hours = self.venue.rules.funding_interval_ms // 3_600_000
         return {
             "symbol": instrument.symbol,
             "tickDirection": feed.tick_direction,
@@ -286,11 +286,11 @@ class SimulatedMarket:
             "indexPrice": wire_text(mark),
             "openInterest": self.qty_text(instrument, interest),
             "openInterestValue": wire_text(interest_value),
-            "fundingIntervalHour": "8",
+            "fundingIntervalHour": str(hours),
             "fundingCap": "0.005",
             "singleOpenInterest": self.qty_text(instrument, interest // 2),
             "singleOpenInterestValue": wire_text(interest_value / 2),
-            "nextFundingTime": str((now_ms // hours8 + 1) * hours8),
+            "nextFundingTime": str(self.venue.next_funding_ms(now_ms)),
             "fundingRate": self.funding_rate(index),
             **self.best(index),
             "preOpenPrice": "",
@@ -308,7 +308,7 @@ class SimulatedMarket:
         return limits
 
     def funding_rate(self, index: int) -> str:
-        return "0.0001"
+        return wire_text(self.venue.funding_rate(index))
 
     def best(self, index: int) -> Json:
         """Best prices and sizes under the names that tickers use; "" for an empty side."""

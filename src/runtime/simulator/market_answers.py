@@ -16,7 +16,6 @@ from .instrument_rows import contract_info, risk_limit_row, spot_info
 from .market import Json, SimulatedMarket
 from .query import Query, bad, known_category, limit_of, millis_of, paged
 
-FUNDING_MS = 8 * 3600 * 1000
 FUTURES_ONLY = {  # REST tickers have these, the stream does not
     "predictedDeliveryPrice": "",
     "basisRate": "",
@@ -181,20 +180,21 @@ class MarketAnswers:
         return {"category": category, "list": rows, "nextPageCursor": ""}
 
     def funding_history(self, query: Query, now_ms: int) -> Json:
-        """One constant rate at every funding time that has passed."""
+        """The present rate at every funding time that has passed."""
         instrument = self.instrument(query)
         if instrument.category is Category.SPOT:
             raise bad("category invalid")
         limit = limit_of(query, 200, 200)
         start, end = millis_of(query, "startTime", 0), millis_of(query, "endTime", now_ms)
-        newest = min(end, now_ms) // FUNDING_MS * FUNDING_MS
-        oldest = max(start, newest - (limit - 1) * FUNDING_MS)
+        interval = self._market.venue.rules.funding_interval_ms
+        newest = min(end, now_ms) // interval * interval
+        oldest = max(start, newest - (limit - 1) * interval)
         rows = [
             {
                 "symbol": instrument.symbol,
                 "fundingRate": self._market.funding_rate(instrument.index),
                 "fundingRateTimestamp": str(at),
             }
-            for at in range(newest, oldest - 1, -FUNDING_MS)
+            for at in range(newest, oldest - 1, -interval)
         ]
         return {"category": str(instrument.category), "list": rows}

@@ -11,6 +11,8 @@ from aiohttp import web
 
 from fastbook.errors import VenueError
 from fastbook.replay.accounts import Event, Row
+from fastbook.replay.disconnect import TOPICS as DCP_TOPICS
+from fastbook.replay.disconnect import DisconnectGuard
 
 from .auth import Keys
 from .options import EVENT_TOPICS
@@ -21,7 +23,7 @@ TOPICS = frozenset(
     {"order", "execution", "execution.fast", "position", "wallet", "greeks"}
     | {f"{t}.{c}" for t in ("order", "execution", "execution.fast") for c in _CATEGORIES}
     | {f"position.{c}" for c in ("linear", "inverse", "option")}
-    | {f"dcp.{product}" for product in ("future", "spot", "option")}
+    | set(DCP_TOPICS)
 )
 FAST_KEYS = (
     "category", "symbol", "execId", "execPrice", "execQty", "orderId", "isMaker", "orderLinkId",
@@ -48,11 +50,13 @@ class PrivateExchange(SessionHost):
         queue_max: int,
         delay_s: float,
         idle_timeout_s: float,
+        dcp: DisconnectGuard,
         event_order: Sequence[str] = EVENT_TOPICS,
     ) -> None:
         super().__init__(
             "private", keys, counters, clock, queue_max=queue_max, idle_timeout_s=idle_timeout_s
         )
+        self.dcp = dcp
         self.mute = False  # fault: rows are lost
         self.reverse = False  # fault: wallet before position before execution before order
         self.doubled = 0  # fault: how many of the next messages are sent twice
@@ -123,6 +127,8 @@ class PrivateSession(Session):
         return list(self._topics)
 
     def leave_all(self) -> None:
+        """The connection has ended: it stands for its account no more."""
+        self._exchange.dcp.lost(self.conn_id, self._exchange.now_ms())
         self._topics.clear()
 
     def push(self, event: Event) -> None:
@@ -199,7 +205,19 @@ class PrivateSession(Session):
                 self._topics[name] = None
             else:
                 self._topics.pop(name, None)
+        self._stand_for_account(args)
         self._answer(op, request)
+
+    def _stand_for_account(self, changed: list[str]) -> None:
+        """Tell the dead-man switch which products this connection stands for now."""
+        dcp = self._exchange.dcp
+        if not any(name in DCP_TOPICS for name in changed):
+            return
+        if not any(name in DCP_TOPICS for name in self._topics):
+            dcp.lost(self.conn_id, self._exchange.now_ms())
+        for name in self._topics:
+            if name in DCP_TOPICS:
+                dcp.connected(self.account, DCP_TOPICS[name], self.conn_id)
 
     @staticmethod
     def _problem(args: list[str]) -> str:

@@ -88,6 +88,7 @@ class RestExchange:
             "/v5/account/wallet-balance": a.wallet,
             "/v5/account/fee-rate": a.fee_rates,
             "/v5/account/info": a.info,
+            "/v5/account/query-dcp-info": self._dcp_info,
             "/v5/asset/coin/query-info": a.coins,
             "/v5/account/instruments-info": lambda _, q, now_ms: m.instruments_info(q, now_ms),
         }
@@ -110,12 +111,23 @@ class RestExchange:
     def _setters(self, venue: Venue) -> dict[str, Setter]:
         """Changes of an account's or a position's settings; the result is always empty."""
         return {
+            "/v5/order/disconnected-cancel-all": self._arm,
             "/v5/position/set-leverage": lambda a, p, _: venue.set_leverage(a, p),
             "/v5/position/switch-mode": lambda a, p, _: venue.switch_mode(a, p),
             "/v5/position/trading-stop": venue.trading_stop,
             "/v5/account/set-margin-mode": lambda a, p, _: venue.set_margin_mode(a, p),
             "/v5/account/set-limit-px-action": lambda a, p, _: venue.set_limit_px_action(a, p),
         }
+
+    def _arm(self, account: int, params: Json, now_ms: int) -> None:
+        """The dead-man switch of an account and a product."""
+        product, window_s = params.get("product", "OPTIONS"), params.get("timeWindow")
+        if not isinstance(product, str) or not isinstance(window_s, int):
+            raise VenueError(PARAMETER_ERROR, "params error: product or timeWindow invalid")
+        self._venue.dcp.configure(account, product, window_s)
+
+    def _dcp_info(self, account: Account, query: Query, now_ms: int) -> Json:
+        return {"dcpInfos": self._venue.dcp.info(account.number)}
 
     # Envelopes.
 

@@ -35,7 +35,7 @@ from .trade import TradeExchange
 log = logging.getLogger(__name__)
 
 TICK_S = 0.002
-VENUE_TICK_S = 0.020  # triggers, and what else time brings about
+VENUE_TICK_S = 0.050  # triggers, and what else time brings about
 HOUSEKEEPING_S = 1.0
 
 
@@ -77,6 +77,7 @@ class Simulator:
             queue_max=options.private_queue_max,
             delay_s=options.private_delay_s,
             idle_timeout_s=options.idle_timeout_s,
+            dcp=self.venue.dcp,
             event_order=options.event_order,
         )
         self.desk = OrderDesk(options, self.venue, self.counters, self._now_ms, self._after_orders)
@@ -215,6 +216,10 @@ class Simulator:
                 venue_s = now_s + VENUE_TICK_S
                 self.script.tick(now_s)
                 self.venue.tick(now_ms)
+                for gone in self.venue.take_liquidations():
+                    self.market.note_liquidation(
+                        gone.index, gone.side, gone.px, gone.qty, gone.ts_ms
+                    )
                 self.hub.flush_trades(now_ms)
             self._publish_private()
             self.public.flush()
