@@ -448,6 +448,7 @@ class App:
             self._send(self.engine.reconciled(now_ns, positions_complete=True))
             if not self.engine.needs_reconcile:
                 self._agreed_venue_ms = asked_ms
+                self._reconcile_wanted.clear()  # asked for meanwhile, by the timer: answered
 
     def _is_old(self, event: OrderEvent) -> bool:
         """A fill of before this run: it is in the venue's positions and wallet already."""
