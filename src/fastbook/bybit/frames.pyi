@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, final
+from typing import Any, final, Literal, Self
 
 from fastbook.core.book import Book
 from fastbook.core.signals import SignalSet
@@ -35,6 +35,7 @@ class BookDecoder:
         index: int | None = None,
         price_scale: int | None = None,
         qty_scale: int | None = None,
+        layout: Literal["auto", "array", "ladder"] = "auto",
     ) -> Book: ...
     def book(self, symbol: str, depth: int | None = None) -> Book: ...
     def touched(self) -> list[int]: ...

@@ -351,7 +351,8 @@ cdef class BookDecoder:
         padded(text, length, words)
         return self.find_words(words, length)
 
-    def add_book(self, str topic, *, index=None, price_scale=None, qty_scale=None):
+    def add_book(self, str topic, *, index=None, price_scale=None, qty_scale=None,
+                 str layout="auto"):
         """Make the book of `topic` before its first frame; return it, or the one that is there.
 
         Parameters
@@ -362,6 +363,8 @@ cdef class BookDecoder:
             The caller's number for it, as `touched` reports it; the next free one by default.
         price_scale, qty_scale : int, optional
             Decimal digits; by default those of the instrument, else learned from the wire.
+        layout : {"auto", "array", "ladder"}, optional
+            As of `Book`; for measurements.
         """
         parts = BOOK_TOPIC.fullmatch(topic)
         if parts is None:
@@ -382,6 +385,7 @@ cdef class BookDecoder:
             topic=topic,
             policy=SequencePolicy.SNAPSHOT_ONLY if depth == 1 else SequencePolicy.CONTIGUOUS,
             index=index,
+            layout=layout,
         )
         self._books[topic] = book
         self.rebuild_table()

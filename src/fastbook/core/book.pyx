@@ -10,7 +10,7 @@ frame is counted, not cut.
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport NAN
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from decimal import Decimal
 from operator import index
@@ -121,7 +121,8 @@ cdef class Book:
             return APPLY_SNAPSHOT
         if not self.based or self.policy_ == POLICY_SNAPSHOT_ONLY:
             return APPLY_GAP
-        if update.u == self.u + 1:
+        # Unsigned: the id after the largest one must not overflow.
+        if update.u > self.u and <uint64_t> update.u - <uint64_t> self.u == 1:
             return APPLY_APPLIED
         # u = 1 is not old: the service restarted and did not say with what.
         return APPLY_STALE if update.u <= self.u and update.u != 1 else APPLY_GAP
