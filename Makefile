@@ -27,6 +27,9 @@ check: $(VENV)/.check  ## What CI refuses: lint, format, types, stubs against th
 	$(BIN)/mypy src/fastbook tests examples
 	cd build && ../$(BIN)/python -m mypy.stubtest $(STUBS) --allowlist ../stubtest.allow --concise
 
+conserve: $(VENV)/.test  ## A million orders of 300 agents: money, positions and books balance
+	$(BIN)/python -m tests.reference.agents $(ARGS)
+
 dev: $(VENV)/.check  ## Install editable; rebuilds the extensions on import
 	ln -sfn ../runtime src/fastbook/runtime
 	$(INSTALL) -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
@@ -101,4 +104,4 @@ $(VENV)/.bench: $(VENV)/.test bench/requirements.txt
 
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check dev bench benchmarks-doc instructions instructions-update asan wheel annotate clean
+.PHONY: help demo test check conserve dev bench benchmarks-doc instructions instructions-update asan wheel annotate clean

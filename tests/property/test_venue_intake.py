@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +39,23 @@ REQUEST = st.fixed_dictionaries(
         "orderLinkId": st.text(alphabet="ab-_ .é", max_size=40) | JSON,
         "reduceOnly": field(True, False),
         "closeOnTrigger": field(True, False),
-        "positionIdx": field(0),
+        "positionIdx": field(0, 1),
+        "smpType": field("None", "CancelMaker", "CancelTaker", "CancelBoth"),
+        "triggerPrice": field("61000", "59000"),
+        "triggerDirection": field(1, 2),
+        "triggerBy": field("LastPrice", "MarkPrice"),
+        "takeProfit": field("61000", "59000", "0"),
+        "stopLoss": field("61000", "59000", "0"),
+        "tpslMode": field("Full", "Partial"),
+        "tpSize": field("0.05"),
+        "tpOrderType": field("Market", "Limit"),
+        "tpLimitPrice": field("61000"),
+        "buyLeverage": field("5", "10"),
+        "sellLeverage": field("5", "10"),
+        "mode": field(0, 3),
+        "setMarginMode": field("ISOLATED_MARGIN", "REGULAR_MARGIN"),
+        "modifyEnable": field(True),
+        "orderFilter": field("Order", "StopOrder"),
         "marketUnit": field("baseCoin", "quoteCoin"),
         "orderId": JSON,
         "settleCoin": field("USDT"),
@@ -45,18 +63,36 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+def answered(call: Callable[..., object], *args: object) -> None:
+    """Taken, or refused with a code of the venue and words."""
+    try:
+        call(*args)
+    except VenueError as e:
+        if not (10001 <= e.code <= 170_999 or e.code == 3_400_045) or not e.message:
+            pytest.fail(f"odd refusal {e!r}")
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.lists(REQUEST, min_size=1, max_size=5))
 def test_any_request_is_answered(requests: list[dict[str, object]]) -> None:
     desk = Desk(balance="5000")
     desk.crowd(Side.SELL, 6_000_010, 50)
     desk.crowd(Side.BUY, 5_999_990, 50)
+    venue, taker = desk.venue, desk.taker
+    desk.order(taker, "Buy", "0.01", "60000.10")  # something to protect
+    timed = (venue.place, venue.trading_stop, venue.cancel, venue.cancel_all)
+    settings_calls = (
+        *(venue.set_leverage, venue.switch_mode),
+        *(venue.set_margin_mode, venue.set_limit_px_action),
+    )
     for request in requests:
-        for call in (desk.venue.place, desk.venue.cancel, desk.venue.cancel_all):
-            try:
-                call(desk.taker, request, NOW_MS)
-            except VenueError as e:
-                if not (10001 <= e.code <= 170_999 and e.message):
-                    pytest.fail(f"odd refusal {e!r}")
+        resting = next(iter(venue.account(taker).open_orders), "")
+        answered(venue.amend, taker, {"orderId": resting, **request}, NOW_MS)
+        for call in timed:
+            answered(call, taker, request, NOW_MS)
+        for setting in settings_calls:
+            answered(setting, taker, request)
+        venue.prices.set_last(0, 6_100_000)
+        venue.tick(NOW_MS)
     for book in desk.books:
         book.check()

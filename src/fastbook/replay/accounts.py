@@ -91,9 +91,10 @@ class Position:
 
     def unrealized(self, mark: Decimal) -> Decimal:
         """Open profit at `mark`; exact but for the rounding of an inverse value."""
-        if not self.qty:
-            return ZERO
-        value = self.value(mark)
+        return self.unrealized_at(self.value(mark)) if self.qty else ZERO
+
+    def unrealized_at(self, value: Decimal) -> Decimal:
+        """Open profit where the position is worth `value`."""
         gains_by_more = (self.qty > 0) != self.inverse
         return minus(value, self.cost) if gains_by_more else minus(self.cost, value)
 
@@ -162,7 +163,10 @@ class Account:
         executions_max: int,
         events_max: int,
         leverage: Decimal = Decimal(10),
+        silent: bool = False,
     ) -> None:
+        """A `silent` account is told nothing: no events are made for it, its orders cost less."""
+        self.silent = silent
         self.number = number
         self.uid = 1_000_000 + number
         self.start = dict(balances)

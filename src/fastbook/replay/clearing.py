@@ -65,11 +65,19 @@ class VenueRules:
 
 @dataclass(slots=True)
 class Told:
-    """Rows of one account gathered during one match."""
+    """Rows of one account gathered during one match; none of orders for a silent account."""
 
+    silent: bool = False
+    changed: int = 0  # orders noted
     orders: list[Row] = field(default_factory=list)
     executions: list[Row] = field(default_factory=list)
     fills: list[tuple[Order, int]] = field(default_factory=list)  # (order, quantity)
+
+    def note(self, order: Order) -> None:
+        """The present state of an order is to be told."""
+        self.changed += 1
+        if not self.silent:
+            self.orders.append(order_row(order))
 
 
 class Clearing:
@@ -180,6 +188,8 @@ class Clearing:
         self, account: Account, instrument: Instrument, told: Told, now_ms: int, seq: int
     ) -> None:
         """Queue what happened: order, execution, position, wallet, in this order."""
+        if account.silent:
+            return
         category = str(instrument.category)
         match_id = f"{account.uid}_{instrument.symbol}_{seq}"
         if told.orders:
@@ -205,7 +215,8 @@ class Clearing:
     def tell_order(self, order: Order, now_ms: int, seq: int) -> None:
         """Queue the present state of one order, with position and wallet behind it."""
         order.updated_ms = now_ms
-        told = Told(orders=[order_row(order)])
+        told = Told(self._accounts[order.account].silent)
+        told.note(order)
         self.tell(self._accounts[order.account], order.instrument, told, now_ms, seq)
 
     def spendable(self, account: Account, coin: str) -> Decimal:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from fastbook.replay.accounts import Account, Order, Position
 from fastbook.replay.clearing import Told
 from fastbook.replay.intake import PX_TICKS_MAX
+from fastbook.replay.margin import health
 from fastbook.replay.matcher import Matcher
 from fastbook.replay.money import ZERO, minus, over, plus, times
 from fastbook.replay.rows import MAINTENANCE_RATE
@@ -70,8 +71,8 @@ class Liquidator:
                     position.status = "Normal"
 
     def _cross_gone(self, account: Account) -> bool:
-        totals = self._matcher.clearing.figures(account).account
-        return totals["equity"] < totals["position_mm"]
+        equity, maintenance = health(account, self._matcher.prices)
+        return equity < maintenance
 
     def _isolated_gone(self, account: Account, position: Position) -> bool:
         mark = self._matcher.prices.mark(position.instrument.index)
@@ -126,7 +127,7 @@ class Liquidator:
         """The fund pays what an account owes that has nothing left to lose."""
         if any(p.qty for p in account.positions.values()):
             return
-        if self._matcher.clearing.figures(account).account["equity"] >= 0:
+        if health(account, self._matcher.prices)[0] >= 0:
             return
         for coin, balance in sorted(account.balances.items()):
             if balance < 0:

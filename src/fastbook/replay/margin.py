@@ -35,6 +35,7 @@ class Prices:
     def __init__(self, instruments: Sequence[Instrument], books: Sequence[BookLike]) -> None:
         self._instruments = instruments
         self._books = books
+        self._mids = [(0, ZERO)] * len(instruments)  # twice the mid as an integer, the mid
         self._last = [0] * len(instruments)
         self._low = [0] * len(instruments)  # of the trades since `take_range`, 0 = none
         self._high = [0] * len(instruments)
@@ -66,7 +67,11 @@ class Prices:
         """Mark price, exact; 0 when the symbol has no price at all."""
         bid, ask = self._books[index].best_bid(), self._books[index].best_ask()
         if bid and ask:
-            return times(self._instruments[index].px_decimal(bid + ask), _HALF)
+            twice, mark = self._mids[index]
+            if twice != bid + ask:
+                mark = times(self._instruments[index].px_decimal(bid + ask), _HALF)
+                self._mids[index] = bid + ask, mark
+            return mark
         return self._instruments[index].px_decimal(self.last(index))
 
     def dollars(self, coin: str) -> Decimal:
@@ -111,6 +116,23 @@ def symbol_margin(
         worst = max(value, if_bought.copy_abs(), if_sold.copy_abs())
     mine = over(value, leverage)
     return mine, minus(over(worst, leverage), mine)
+
+
+def health(account: Account, prices: Prices) -> tuple[Decimal, Decimal]:
+    """(equity, maintenance margin) in USD: what `Figures` says, without the rest of it."""
+    equity = maintenance = ZERO
+    for coin, balance in account.balances.items():
+        if balance:
+            equity = plus(equity, times(balance, prices.dollars(coin)))
+    for position in account.positions.values():
+        if position.qty:
+            mark = prices.mark(position.instrument.index)
+            value = position.value(mark)
+            dollars = prices.dollars(position.instrument.settle)
+            open_profit = position.unrealized_at(value)
+            equity = plus(equity, times(open_profit, dollars))
+            maintenance = plus(maintenance, times(times(value, MAINTENANCE_RATE), dollars))
+    return equity, maintenance
 
 
 def _working_value(instrument: Instrument, total: int, mark: Decimal) -> Decimal:
@@ -183,8 +205,11 @@ class Figures:
         figures["usd"] = times(figures["equity"], dollars)
         total = self.account
         for key in ("equity", "balance", "unrealized", "order_im", "position_im", "position_mm"):
-            total[key] = plus(total[key], times(figures[key], dollars))
-        total["available"] = plus(total["available"], times(self.free(figures), dollars))
+            if figures[key]:
+                total[key] = plus(total[key], times(figures[key], dollars))
+        free = self.free(figures)
+        if free:
+            total["available"] = plus(total["available"], times(free, dollars))
 
     @staticmethod
     def free(figures: dict[str, Decimal]) -> Decimal:

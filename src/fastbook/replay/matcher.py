@@ -16,7 +16,6 @@ from fastbook.replay.clearing import Clearing, Told, VenueRules
 from fastbook.replay.margin import Prices
 from fastbook.replay.money import minus, notional, times
 from fastbook.replay.order import SmpType
-from fastbook.replay.rows import order_row
 from fastbook.types import Category, Instrument, Side, TimeInForce
 
 Fill = tuple[int, int, int, int]
@@ -100,7 +99,7 @@ class Matcher:
         """Match an order and rest or end what is left of it; tell everybody."""
         account = self.accounts[order.account]
         seq = self.next_seq()
-        told: dict[int, Told] = {account.number: Told()}
+        told: dict[int, Told] = {account.number: Told(account.silent)}
         if order.quote_budget:
             self._size_by_quote(order)
         book = self.books[order.instrument.index]
@@ -116,7 +115,7 @@ class Matcher:
             self._sweep(order, fills, told, now_ms, seq, exec_type)
         if order.open:
             self._settle_rest(account, order)
-        told[account.number].orders.append(order_row(order))
+        told[account.number].note(order)
         self.tell_all(order.instrument, told, now_ms, seq)
 
     def _settle_rest(self, account: Account, order: Order) -> None:
@@ -201,7 +200,7 @@ class Matcher:
                 own.smp_order_id, own.updated_ms = taker.order_id, now_ms
                 self.take_off(own)
                 self.end(own, "CancelBySmp", "EC_BySelfMatch")
-                told[account.number].orders.append(order_row(own))
+                told[account.number].note(own)
             if taker.smp_type is not SmpType.CANCEL_MAKER:
                 taker.smp_order_id = own.order_id
                 self.end(taker, "CancelBySmp", "EC_BySelfMatch")
@@ -230,7 +229,7 @@ class Matcher:
                 taker, px, qty, is_maker=False, now_ms=now_ms, seq=seq, exec_id=trade_id,
                 exec_type=exec_type,
             )  # fmt: skip
-            mine = told.setdefault(taker.account, Told())
+            mine = told.setdefault(taker.account, Told(self.accounts[taker.account].silent))
             mine.executions.append(row)
             mine.fills.append((taker, qty))
             self._trades.append(
@@ -257,8 +256,8 @@ class Matcher:
             self.end(maker, "UNKNOWN", "EC_NoError", "Filled")
         else:
             maker.status = "PartiallyFilled"
-        mine = told.setdefault(maker.account, Told())
-        mine.orders.append(order_row(maker))
+        mine = told.setdefault(maker.account, Told(account.silent))
+        mine.note(maker)
         mine.executions.append(row)
         mine.fills.append((maker, qty))
 
@@ -312,7 +311,7 @@ class Matcher:
                 book.reduce(order.number, allowed)
                 order.qty = order.cum_qty + allowed
                 room = 0
-            told.orders.append(order_row(order))
+            told.note(order)
 
     # Orders out.
 

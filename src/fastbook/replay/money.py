@@ -21,14 +21,17 @@ PICO = Decimal("1e-12")
 _SERIOUS = [InvalidOperation, DivisionByZero, Overflow]
 # Adding, subtracting and multiplying money must not round; if it ever did, this raises Inexact.
 EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN, traps=[*_SERIOUS, Inexact])
+_add = EXACT.add
 _ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN, traps=_SERIOUS)
 
 
 def plus(*terms: Decimal) -> Decimal:
-    """Exact sum."""
-    total = ZERO
-    for term in terms:
-        total = EXACT.add(total, term)
+    """Exact sum, 0 of nothing."""
+    if not terms:
+        return ZERO
+    total = terms[0]
+    for term in terms[1:]:
+        total = _add(total, term)
     return total
 
 

@@ -19,7 +19,6 @@ from fastbook.replay.clearing import Told
 from fastbook.replay.intake import decimal_of, position_idx_of, protection_of, text_of
 from fastbook.replay.matcher import Matcher
 from fastbook.replay.order import PriceKind, Protection, Trigger
-from fastbook.replay.rows import order_row
 from fastbook.types import Instrument, OrderType, Side, TimeInForce
 
 NOT_MODIFIED = 34040
@@ -150,13 +149,13 @@ class Stops:
         ):
             base = self._admission.watched(instrument, by)
             self._admission.check_protection(side, base, px * winning, px * (not winning))
-        told = Told()
+        told = Told(account.silent)
         if wanted.partial:
             qty = self._partial_qty(params, account, position)
             self._add_pair(account, position, wanted, qty, told, now_ms)
         else:
             self._set_whole(account, position, wanted, given, told, now_ms)
-            if not told.orders:
+            if not told.changed:
                 raise VenueError(NOT_MODIFIED, "not modified")
         matcher = self._matcher
         matcher.clearing.tell(account, instrument, told, now_ms, matcher.next_seq())
@@ -216,11 +215,11 @@ class Stops:
                 if trigger == old.trigger:
                     continue
                 old.trigger, old.updated_ms, old.fresh = trigger, now_ms, True
-                told.orders.append(order_row(old))
+                told.note(old)
             else:
                 kind = "TakeProfit" if winning else "StopLoss"
                 new = self._stop(account, position, kind, px, by, 0, abs(position.qty), now_ms)
-                told.orders.append(order_row(new))
+                told.note(new)
             if winning:
                 position.take_profit = new
             else:
@@ -244,7 +243,7 @@ class Stops:
                 made.append(self._stop(account, position, kind, px, by, limit_px, qty, now_ms))
         for order in made:
             order.pair = [other for other in made if other is not order]
-            told.orders.append(order_row(order))
+            told.note(order)
         return made
 
     def _stop(
@@ -292,7 +291,7 @@ class Stops:
         if order.waiting:
             order.updated_ms = now_ms
             self._matcher.end(order, _CLEARED, "EC_NoError")
-            told.orders.append(order_row(order))
+            told.note(order)
 
     def _after_fills(
         self, account: Account, instrument: Instrument, told: Told, now_ms: int
@@ -321,7 +320,7 @@ class Stops:
             elif any(stop.waiting for stop in order.pair):
                 for stop in order.pair:
                     stop.qty += qty
-                    told.orders.append(order_row(stop))
+                    told.note(stop)
             else:
                 order.pair = self._add_pair(account, position, guard, qty, told, now_ms)
 

@@ -89,10 +89,18 @@ class Venue:
         """Reduce-only fills that found no position left to reduce."""
         return self._matcher.reduce_only_overruns
 
+    @property
+    def triggered(self) -> int:
+        """Waiting orders that were started."""
+        return self._stops.triggered
+
     # Accounts and what they may read.
 
-    def open_account(self, balances: Mapping[str, Decimal]) -> int:
-        """Open an account with these coins; returns its number, which is also its owner id."""
+    def open_account(self, balances: Mapping[str, Decimal], *, silent: bool = False) -> int:
+        """Open an account with these coins; returns its number, which is also its owner id.
+
+        A `silent` account gets no events: for agents that read their state and no rows.
+        """
         number = len(self._accounts) + 1
         self._accounts[number] = Account(
             number,
@@ -101,6 +109,7 @@ class Venue:
             executions_max=self.rules.executions_max,
             events_max=self.rules.events_max,
             leverage=self.rules.leverage,
+            silent=silent,
         )
         return number
 
