@@ -91,6 +91,7 @@ def spot_info(i: Instrument) -> Row:
         "priceFilter": {"tickSize": px_full(i, i.tick)},
         "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
         "symbolType": "",
+        "xstockMultiplier": "1",
     }
 
 
