@@ -1,5 +1,5 @@
 from collections.abc import Iterable, Mapping
-from typing import Any, final, Literal, Self
+from typing import Any, Literal, Self, final
 
 from fastbook.core.book import Book
 from fastbook.core.signals import SignalSet
