@@ -48,6 +48,8 @@ REQUEST = st.fixed_dictionaries(
         "stopLoss": field("61000", "59000", "0"),
         "tpslMode": field("Full", "Partial"),
         "tpSize": field("0.05"),
+        "trailingStop": field("100", "0"),
+        "activePrice": field("61000"),
         "tpOrderType": field("Market", "Limit"),
         "tpLimitPrice": field("61000"),
         "buyLeverage": field("5", "10"),

@@ -210,12 +210,15 @@ class TradingDay:
         if account.position(instrument, idx).qty == 0 and self._random.random() < 0.9:
             return "look"
         side = Side.BUY if long else Side.SELL
-        stops = {
+        stops: dict[str, Any] = {
             "positionIdx": idx,
             "tpslMode": self._random.choice(["Full", "Partial"]),
             "takeProfit": self._px_text(index, side, -self._random.randint(40, 120)),
             "stopLoss": self._px_text(index, side, self._random.randint(40, 120)),
         }
+        if self._random.random() < 0.2:
+            distance = instrument.tick * self._random.randint(20, 80)
+            stops["trailingStop"] = f"{instrument.px_decimal(distance):f}"
         self.venue.trading_stop(account.number, which | stops, self.now_ms)
         return "protect"
 

@@ -43,6 +43,7 @@ class Position:
     status: str = "Normal"
     take_profit: Order | None = None  # of the whole position
     stop_loss: Order | None = None
+    trailing: Order | None = None
 
     @property
     def inverse(self) -> bool:

@@ -89,6 +89,8 @@ class Order:
     smp_order_id: str = ""
     stop_type: str = ""  # stopOrderType
     trigger: Trigger | None = None
+    trail: int = 0  # distance of a trailing stop
+    active_px: int = 0  # where it starts to follow; 0: at once
     fresh: bool = False  # its trigger is new: prices of the past do not count
     protection: Protection = NO_PROTECTION
     tpsl_mode: str = "UNKNOWN"

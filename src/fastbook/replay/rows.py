@@ -1,7 +1,6 @@
 """v5 rows of the private topics and of their REST twins, from the venue's own values.
 
-Key sets are those of the venue; keys of what this venue does not do (trailing stops, portfolio
-margin) carry the value that the venue shows when they are not used.
+Key sets are those of the venue; keys of what this venue does not do (portfolio margin, options) carry the value that the venue shows when they are not used.
 """
 
 from __future__ import annotations
@@ -209,7 +208,9 @@ def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: i
         "positionMMByMp": maintenance,
         "takeProfit": _stop_text(position.take_profit),
         "stopLoss": _stop_text(position.stop_loss),
-        "trailingStop": "0",
+        "trailingStop": (
+            px_text(instrument, position.trailing.trail) if position.trailing else "0"
+        ),
         "unrealisedPnl": wire_text(position.unrealized(mark)),
         "curRealisedPnl": wire_text(position.session_realized),
         "cumRealisedPnl": wire_text(position.net_realized),

@@ -1,4 +1,4 @@
-"""Orders that wait for a price: conditional orders, take profit and stop loss.
+"""Orders that wait for a price: conditional orders, take profit, stop loss, trailing stop.
 
 They stand in no book. `check` compares what they watch with where it has been since the last
 check; an order that has just been added sees only where the price is now. Take profit and stop
@@ -19,6 +19,7 @@ from fastbook.replay.clearing import Told
 from fastbook.replay.intake import decimal_of, position_idx_of, protection_of, text_of
 from fastbook.replay.matcher import Matcher
 from fastbook.replay.order import PriceKind, Protection, Trigger
+from fastbook.replay.trailing import follow, trailing_of
 from fastbook.types import Instrument, OrderType, Side, TimeInForce
 
 NOT_MODIFIED = 34040
@@ -63,11 +64,14 @@ class Stops:
             if not order.waiting:
                 del waiting[order.number]
                 continue
+            if order.trail:
+                best = last if order.fresh else Decimal(high if order.side is Side.SELL else low)
+                follow(order, best, last)
             trigger = order.trigger
             if trigger is None:
                 continue
             seen = ranges[trigger.by]
-            if order.fresh and trigger.by is PriceKind.LAST:
+            if (order.fresh or order.trail) and trigger.by is PriceKind.LAST:
                 seen = (last, last)
             order.fresh = False
             if trigger.reached(*seen):
@@ -91,6 +95,8 @@ class Stops:
                 position.take_profit = None
             elif position.stop_loss is order:
                 position.stop_loss = None
+            elif position.trailing is order:
+                position.trailing = None
         order.status = "Triggered"
         matcher.clearing.tell_order(order, now_ms, matcher.next_seq())
         order.status = "New"
@@ -111,7 +117,7 @@ class Stops:
         if order.reduce_only:
             market = order.order_type is OrderType.MARKET
             most = instrument.qty_max_market if market else instrument.qty_max
-            whole = order.stop_type in ("TakeProfit", "StopLoss")
+            whole = order.stop_type in ("TakeProfit", "StopLoss", "TrailingStop")
             order.qty = admission.reduced_qty(
                 account, instrument, order.position_idx, order.side, 0 if whole else order.qty, most
             )
@@ -129,10 +135,7 @@ class Stops:
         """Set, change or remove ("0") take profit and stop loss of a position.
 
         10001 without a position or on the wrong side of the price; 34040 when nothing changes.
-        Trailing stops are refused.
         """
-        if text_of(params, "trailingStop") not in ("", "0"):
-            raise VenueError(intake.PARAMETER_ERROR, "params error: trailingStop not supported")
         idx = position_idx_of(params)
         self._admission.check_position_idx(account, instrument, idx)
         position = account.position(instrument, idx)
@@ -140,9 +143,12 @@ class Stops:
             raise VenueError(intake.PARAMETER_ERROR, "can not set tp/sl/ts for zero position")
         wanted = protection_of(params, instrument)
         given = [key for key in ("takeProfit", "stopLoss") if text_of(params, key)]
-        if not given:
+        trails = bool(text_of(params, "trailingStop"))
+        if not (given or trails):
             raise VenueError(NOT_MODIFIED, "not modified")
         side = Side.BUY if position.qty > 0 else Side.SELL
+        last = self._admission.watched(instrument, PriceKind.LAST)
+        distance, active_px = trailing_of(params, instrument, side, last)
         for px, by, winning in (
             (wanted.take_profit, wanted.tp_by, True),
             (wanted.stop_loss, wanted.sl_by, False),
@@ -150,13 +156,15 @@ class Stops:
             base = self._admission.watched(instrument, by)
             self._admission.check_protection(side, base, px * winning, px * (not winning))
         told = Told(account.silent)
-        if wanted.partial:
+        if wanted.partial and given:
             qty = self._partial_qty(params, account, position)
             self._add_pair(account, position, wanted, qty, told, now_ms)
-        else:
+        elif given:
             self._set_whole(account, position, wanted, given, told, now_ms)
-            if not told.changed:
-                raise VenueError(NOT_MODIFIED, "not modified")
+        if trails:
+            self._set_trailing(account, position, distance, active_px, told, now_ms)
+        if not told.changed:
+            raise VenueError(NOT_MODIFIED, "not modified")
         matcher = self._matcher
         matcher.clearing.tell(account, instrument, told, now_ms, matcher.next_seq())
 
@@ -224,6 +232,34 @@ class Stops:
                 position.take_profit = new
             else:
                 position.stop_loss = new
+
+    def _set_trailing(
+        self,
+        account: Account,
+        position: Position,
+        distance: int,
+        active_px: int,
+        told: Told,
+        now_ms: int,
+    ) -> None:
+        """Replace the trailing stop of the position by this one; none for distance 0."""
+        old = position.trailing
+        if old is not None:
+            if (old.trail, old.active_px) == (distance, active_px):
+                return
+            self._clear(old, told, now_ms)
+            position.trailing = None
+        if not distance:
+            return
+        last = self._matcher.prices.last(position.instrument.index)
+        px = last - distance if position.qty > 0 else last + distance
+        by, size = PriceKind.LAST, abs(position.qty)
+        new = self._stop(account, position, "TrailingStop", px, by, 0, size, now_ms)
+        new.trail, new.active_px = distance, active_px
+        if active_px:
+            new.trigger = None
+        position.trailing = new
+        told.note(new)
 
     def _add_pair(
         self,
@@ -326,7 +362,8 @@ class Stops:
 
     def _settle(self, account: Account, position: Position, told: Told, now_ms: int) -> None:
         """Stops of a side that is no longer held end; those of the whole follow its size."""
-        stops = [s for s in (position.take_profit, position.stop_loss) if s is not None]
+        whole = position.take_profit, position.stop_loss, position.trailing
+        stops = [stop for stop in whole if stop is not None]
         for stop in [*stops, *self._partials(account, position)]:
             if stop.side * position.qty >= 0:
                 self._clear(stop, told, now_ms)
@@ -337,3 +374,5 @@ class Stops:
                 position.take_profit = None
             elif not stop.waiting and position.stop_loss is stop:
                 position.stop_loss = None
+            elif not stop.waiting and position.trailing is stop:
+                position.trailing = None

@@ -282,7 +282,9 @@ def test_a_flip_ends_the_stops(desk: Desk) -> None:
         {"takeProfit": "61000.00", "positionIdx": 1},
         {"takeProfit": "61000.00", "tpslMode": "Half"},
         {"takeProfit": "61000.00", "tpOrderType": "Limit", "tpLimitPrice": "61000.00"},
-        {"trailingStop": "50"},
+        {"trailingStop": "60000.10"},
+        {"trailingStop": "0.05"},
+        {"trailingStop": "50", "activePrice": "59000.00"},
         {"tpslMode": "Partial", "takeProfit": "61000.00", "tpSize": "0.4"},
         {"tpslMode": "Partial", "takeProfit": "61000.00", "tpSize": "0.1", "slSize": "0.2"},
         {"category": "spot", "symbol": "ETHUSDT"},
@@ -323,6 +325,62 @@ def test_partial_stops_are_bounded(desk: Desk) -> None:
     for _ in range(20):
         assert stop(desk, tpslMode="Partial", takeProfit="61000.00", tpSize="0.1") == 0
     assert stop(desk, tpslMode="Partial", takeProfit="61000.00", tpSize="0.1") == 110009
+
+
+def test_a_trailing_stop_follows_and_never_goes_back(desk: Desk) -> None:
+    desk.order(desk.taker, "Buy", "0.3")
+    desk.told(desk.taker)
+    assert stop(desk, trailingStop="100.00") == 0
+    assert stop(desk, trailingStop="100.00") == 34040
+    row = desk.told(desk.taker, "order")[0][1]
+    assert (row["stopOrderType"], row["createType"], row["triggerPrice"]) == (
+        "TrailingStop",
+        "CreateByTrailingStop",
+        "59900.1",  # the position was bought at 60000.10, which was the last trade
+    )
+    assert position(desk)["trailingStop"] == "100"
+    order = next(iter(desk.venue.account(desk.taker).open_orders.values()))
+    for px, trigger in ((6_005_000, 5_995_000), (6_000_000, 5_995_000), (6_010_000, 6_000_000)):
+        last(desk, px)
+        assert order.trigger is not None
+        assert order.trigger.px == trigger
+        assert order.waiting
+    last(desk, 6_000_000)
+    assert rows(desk)[-2:] == [
+        ("TrailingStop", "Triggered", "UNKNOWN"),
+        ("TrailingStop", "Filled", "UNKNOWN"),
+    ]
+    assert (position(desk)["size"], position(desk)["trailingStop"]) == ("0", "0")
+
+
+def test_a_trailing_stop_of_a_short_waits_for_its_activation(desk: Desk) -> None:
+    desk.order(desk.taker, "Sell", "0.3")
+    assert stop(desk, trailingStop="100.00", activePrice="59500.00") == 0
+    order = next(iter(desk.venue.account(desk.taker).open_orders.values()))
+    last(desk, 5_960_000)
+    assert order.trigger is None
+    last(desk, 5_949_000)
+    assert order.trigger is not None
+    assert (order.trigger.px, order.trigger.direction) == (5_959_000, 1)
+    last(desk, 5_940_000)
+    last(desk, 5_949_990)
+    assert order.waiting
+    last(desk, 5_950_000)
+    assert order.open is False
+    assert position(desk)["trailingStop"] == "0"
+
+
+def test_a_trailing_stop_is_removed_and_ends_with_its_position(desk: Desk) -> None:
+    desk.order(desk.taker, "Buy", "0.3")
+    stop(desk, trailingStop="100.00")
+    assert stop(desk, trailingStop="200.00") == 0
+    assert len(desk.venue.account(desk.taker).open_orders) == 1
+    assert stop(desk, trailingStop="0") == 0
+    assert desk.venue.account(desk.taker).open_orders == {}
+    stop(desk, trailingStop="100.00")
+    desk.order(desk.taker, "Sell", "0.3")
+    assert desk.venue.account(desk.taker).open_orders == {}
+    assert position(desk)["trailingStop"] == "0"
 
 
 # Attached to an order.
