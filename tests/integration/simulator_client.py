@@ -27,8 +27,10 @@ Json = dict[str, Any]
 def run(scenario: Callable[[Client], Any], **options: Any) -> None:
     """Start an exchange, run the scenario against it within the deadline, stop it."""
 
+    deadline_s = options.pop("deadline_s", DEADLINE_S)
+
     async def main() -> None:
-        async with asyncio.timeout(DEADLINE_S), exchange(**options) as client:
+        async with asyncio.timeout(deadline_s), exchange(**options) as client:
             await scenario(client)
             assert client.sim.failure is None
 
