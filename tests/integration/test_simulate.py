@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
+import ssl
 import subprocess
+from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import orjson
 import pytest
@@ -63,3 +67,24 @@ def test_it_ends_with_whoever_started_it() -> None:
         assert exchange.process.stdin is not None
         exchange.process.stdin.close()
         assert exchange.process.wait(30) == 0
+
+
+def test_several_accounts_keys_categories_and_tls(tmp_path: Path) -> None:
+    faults = tmp_path / "faults.json"
+    faults.write_bytes(orjson.dumps([{"at_s": 3600, "kind": "skew", "ms": 5}]))
+    with Running(
+        *("simulate", "--symbols", "1", "--tls", "--categories", "linear,spot,inverse"),
+        *("--accounts", "2", "--keys", "trade,read", "--faults", str(faults)),
+    ) as exchange:
+        where = orjson.loads(exchange.out.next())
+        assert where["rest"].startswith("https://")
+        assert [key.get("kind", "trade") for key in where["accounts"]] == [
+            *("trade", "trade", "read", "read")
+        ]
+        trust = ssl.create_default_context(cafile=where["ca_file"])
+        for category in ("linear", "spot", "inverse"):
+            url = f"{where['rest']}/v5/market/instruments-info?category={category}"
+            with urlopen(url, context=trust, timeout=10) as answer:
+                assert len(orjson.loads(answer.read())["result"]["list"]) == 1
+        assert exchange.end(signal.SIGTERM) == 0
+    assert not Path(where["ca_file"]).exists()

@@ -15,7 +15,7 @@ from pathlib import Path
 from fastbook.errors import ConfigError
 
 DEADLINE_S = 30.0
-_CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_NEW_KEY = ("-newkey", "rsa:2048", "-nodes")  # what every openssl and LibreSSL can make
 _CA_EXTENSIONS = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
 _DAYS = "30"
 
@@ -54,12 +54,12 @@ class LocalAuthority:
             "authorityKeyIdentifier=keyid\n"
         )
         await _openssl(
-            "req", "-x509", "-config", str(config), *_CURVE, "-days", _DAYS,
+            "req", "-x509", "-config", str(config), *_NEW_KEY, "-days", _DAYS,
             "-subj", "/CN=fastbook bundled exchange, for one run",
             "-keyout", str(folder / "ca.key"), "-out", str(self.ca_file),
         )  # fmt: skip
         await _openssl(
-            "req", "-new", "-config", str(config), *_CURVE, "-subj", "/CN=localhost",
+            "req", "-new", "-config", str(config), *_NEW_KEY, "-subj", "/CN=localhost",
             "-keyout", str(folder / "server.key"), "-out", str(folder / "server.csr"),
         )  # fmt: skip
         await _openssl(
