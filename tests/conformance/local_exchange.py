@@ -6,6 +6,7 @@ it has sent the request, and an answer that is faster than that ends its reader.
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import time
@@ -40,6 +41,8 @@ class LocalExchange:
         self.ws_public: str = where["ws_public"]
         self.ws_private: str = where["ws_private"]
         self.ws_trade: str = where["ws_trade"]
+        self.ca_file: str = where.get("ca_file", "")
+        self._tls = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
         self._keys = iter([Key(**account) for account in where["accounts"]])
 
     def next_key(self) -> Key:
@@ -47,13 +50,14 @@ class LocalExchange:
         return next(self._keys)
 
     def control(self, name: str, **query: str) -> Any:  # Any: JSON
-        with urlopen(f"{self.rest}/_control/{name}?{urlencode(query)}", timeout=DEADLINE_S) as f:
-            return orjson.loads(f.read())
+        return self._open(f"{self.rest}/_control/{name}?{urlencode(query)}", None)
 
     def fault(self, **fault: Any) -> None:
-        body = orjson.dumps(fault)
-        with urlopen(f"{self.rest}/_control/fault", data=body, timeout=DEADLINE_S) as answer:
-            assert orjson.loads(answer.read())["hit"] == 1
+        assert self._open(f"{self.rest}/_control/fault", orjson.dumps(fault))["hit"] == 1
+
+    def _open(self, url: str, body: bytes | None) -> Any:  # Any: JSON
+        with urlopen(url, data=body, timeout=DEADLINE_S, context=self._tls) as answer:
+            return orjson.loads(answer.read())
 
     def published(self, category: str, topic: str) -> tuple[int, Sides]:
         """What the exchange last published of a book: its `u`, and both sides."""

@@ -48,6 +48,19 @@ def stream(channel: str, key: Key | None = None) -> Iterator[Any]:
         socket.exit()
 
 
+@contextmanager
+def trade_stream(key: Key) -> Iterator[Any]:
+    socket = unified_trading.WebSocketTrading(
+        testnet=False, api_key=key.api_key, api_secret=key.api_secret
+    )
+    try:
+        until(lambda: socket.auth, "auth")
+        yield socket
+        assert socket.is_connected()
+    finally:
+        socket.exit()
+
+
 class Inbox:
     """Messages of one topic, as pybit's callback hands them on."""
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from pybit import unified_trading
-from tests.conformance.local_exchange import Key, LocalExchange, until
+from tests.conformance.local_exchange import LocalExchange, until
 from tests.conformance.pybit_session import (
     BTC,
     INVERSE,
@@ -21,6 +18,7 @@ from tests.conformance.pybit_session import (
     refusal,
     stream,
     touch,
+    trade_stream,
 )
 
 # Any in this file: pybit has no types; its answers are JSON.
@@ -29,19 +27,6 @@ from tests.conformance.pybit_session import (
 @pytest.fixture(autouse=True)
 def _urls(venue: LocalExchange, monkeypatch: pytest.MonkeyPatch) -> None:
     point_pybit_at(venue, monkeypatch)
-
-
-@contextmanager
-def trade_stream(key: Key) -> Iterator[Any]:
-    socket = unified_trading.WebSocketTrading(
-        testnet=False, api_key=key.api_key, api_secret=key.api_secret
-    )
-    try:
-        until(lambda: socket.auth, "auth")
-        yield socket
-        assert socket.is_connected()
-    finally:
-        socket.exit()
 
 
 def bid(price: str, qty: str = "0.01", **more: str) -> dict[str, str]:

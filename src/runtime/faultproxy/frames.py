@@ -7,6 +7,7 @@ from dataclasses import dataclass
 HEAD_BYTES_MAX = 64 * 1024  # of the HTTP exchange before the frames
 MESSAGE_BYTES_MAX = 64 << 20
 _FIN, _MASKED = 0x80, 0x80
+_HTTP_STARTS = (b"HTTP/", b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class MessageSplitter:
     def feed(self, data: bytes) -> list[Message]:
         self._buffer += data
         out: list[Message] = []
+        if self._in_head and not _may_be_http(self._buffer):
+            self._in_head, self._opaque = False, True  # TLS says hello and waits for an answer
         if self._in_head:
             self._take_head(out)
         if self._opaque:
@@ -97,6 +100,10 @@ class MessageSplitter:
             self._fragments.clear()
             self._payload.clear()
         return True
+
+
+def _may_be_http(data: bytearray) -> bool:
+    return any(data.startswith(start) or start.startswith(data) for start in _HTTP_STARTS)
 
 
 def parse_header(data: bytes | bytearray) -> tuple[int, int, bytes] | None:

@@ -97,6 +97,21 @@ def test_what_is_no_websocket_passes_as_bytes(stream: bytes) -> None:
     assert not any(m.is_data for m in out)
 
 
+@pytest.mark.parametrize("hello", [b"\x16\x03\x01\x02\x00", b"\x00", b"SSH-2.0-x\r\n", b"GO"])
+def test_what_is_no_http_is_not_held_back(hello: bytes) -> None:
+    splitter = MessageSplitter()
+    assert [m.raw for m in splitter.feed(hello)] == [hello]
+    assert [m.raw for m in splitter.feed(b"more")] == [b"more"]
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_the_start_of_a_head_is_waited_for(cut: int) -> None:
+    splitter = MessageSplitter()
+    assert splitter.feed(HEAD[:cut]) == []
+    _, message = splitter.feed(HEAD[cut:] + frame(b"hello"))
+    assert message.payload == b"hello"
+
+
 def test_an_absurd_frame_ends_the_reading_not_the_stream() -> None:
     splitter = MessageSplitter()
     splitter.feed(HEAD)
