@@ -233,6 +233,12 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="of the accounts: it sets the rate limits (pro3)",
     )
     command.add_argument(
+        "--ip-requests",
+        type=whole(0, 1_000_000),
+        default=600,
+        help="REST requests of one address in 5 s, beyond which it is banned; 0 is no limit (600)",
+    )
+    command.add_argument(
         "--faults", type=Path, metavar="FILE", help="JSON or TOML: what goes wrong, and when"
     )
     command.add_argument("--until-eof", action="store_true", help=argparse.SUPPRESS)

@@ -32,6 +32,7 @@ def simulate(args: argparse.Namespace) -> int:
         rsa_public_key=read_text(args.rsa_key) if args.rsa_key else "",
         start_base_balance=Decimal(args.base_balance),
         tier=args.tier,
+        ip_requests_max=args.ip_requests,
     )
     script = read_script(args.faults) if args.faults else ()
     return run_until_stopped(lambda stop: serve(options, stop, script, until_eof=args.until_eof))

@@ -228,7 +228,7 @@ def test_an_address_that_asks_too_often_is_banned_for_a_while() -> None:
         assert statuses == [200] * 5 + [403] * 2
         response, _ = await client.signed("GET", "/v5/account/info", b"")
         assert response.status == 403
-        client.sim.rest.addresses.pardon()
+        await client.fault(kind="ban", seconds=0)
         assert (await client.ask("/v5/account/info"))["result"]["unifiedMarginStatus"] == 5
 
     run(scenario, ip_requests_max=5)

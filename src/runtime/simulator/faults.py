@@ -32,7 +32,7 @@ shell wildcards (``orderbook.50.*``) and mean topics that somebody has subscribe
 | cancel_race | n = 1 | the next n cancels of filled orders succeed, and the fill is told again |
 | order_error | code, n = 1, message | the next n creates are refused with this code |
 | gateway_error | code, n = 1, message, named = true | the trade stream's gateway refuses; not named: without reqId |
-| ban | seconds | REST answers 403 to everybody; 0 ends it |
+| ban | seconds | REST answers 403 to everybody; 0 ends it, and every other ban |
 | maintenance | state, title | what `/v5/system/status` announces; state "" clears it |
 | http_error | status, n = 1 | the next n signed requests fail with this status and HTML |
 | lost_answer | n = 1 | the next n creates are carried out, and the connection breaks |
@@ -266,6 +266,8 @@ class Faults:
 
     def ban(self, seconds: float) -> int:
         self._rest.closed_until_s = self._clock()[0] + seconds
+        if seconds == 0:
+            self._rest.addresses.pardon()
         return 1
 
     def maintenance(self, state: str, title: str = "maintenance") -> int:
