@@ -39,6 +39,8 @@ async def connected(make: Any, venue: LocalExchange, key: Key | None) -> AsyncIt
         "enableRateLimit": False,  # ccxt's own brake: a minute more of waiting
         "options": {"defaultType": "swap"},
     }
+    if venue.ca_file:
+        config["cafile"] = venue.ca_file
     if key is not None:
         config |= {"apiKey": key.api_key, "secret": key.api_secret}
     client = make(config)
