@@ -1,4 +1,7 @@
-"""More of ccxt's day: edits, batches, settings, candles, the trade stream, history."""
+"""More of ccxt's day: edits, batches, settings, candles, the trade stream.
+
+With ccxt.pro, whose REST methods are those of the async client.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,32 @@ from typing import Any
 
 import ccxt.pro
 import pytest
-from tests.conformance.ccxt_session import EITHER, INVERSE, MARKETS, SWAP, far_bid, trade, trading
+from tests.conformance.ccxt_session import INVERSE, MARKETS, SWAP, far_bid, trade, trading
 from tests.conformance.local_exchange import LocalExchange
 
 # Any in this file: ccxt's structures are plain dicts.
 
 
-@EITHER
 @MARKETS
-def test_candles_over_rest(make: Any, venue: LocalExchange, symbol: str) -> None:
+def test_candles_over_rest(venue: LocalExchange, symbol: str) -> None:
     async def day(client: Any) -> None:
         for _, opened, high, low, close, _ in await client.fetch_ohlcv(symbol, "1m"):
             assert low <= min(opened, close) <= max(opened, close) <= high
 
-    trade(make, venue, day, anonymous=True)
+    trade(ccxt.pro.bybit, venue, day, anonymous=True)
 
 
-@EITHER
-def test_funding(make: Any, venue: LocalExchange) -> None:
+def test_funding(venue: LocalExchange) -> None:
     async def day(client: Any) -> None:
         rate = await client.fetch_funding_rate(SWAP)
         assert rate["fundingRate"] is not None
         assert isinstance(await client.fetch_funding_rate_history(SWAP), list)
 
-    trade(make, venue, day, anonymous=True)
+    trade(ccxt.pro.bybit, venue, day, anonymous=True)
 
 
-@EITHER
 @MARKETS
-def test_edit(make: Any, venue: LocalExchange, symbol: str) -> None:
+def test_edit(venue: LocalExchange, symbol: str) -> None:
     async def day(client: Any) -> None:
         price = await far_bid(client, symbol)
         order = await client.create_order(symbol, "limit", "buy", 0.01, price)
@@ -43,12 +43,11 @@ def test_edit(make: Any, venue: LocalExchange, symbol: str) -> None:
         row = await client.fetch_open_order(order["id"], symbol)
         assert (row["price"], row["amount"], row["status"]) == (new, 0.02, "open")
 
-    trade(make, venue, day)
+    trade(ccxt.pro.bybit, venue, day)
 
 
-@EITHER
 @MARKETS
-def test_several_orders_at_once(make: Any, venue: LocalExchange, symbol: str) -> None:
+def test_several_orders_at_once(venue: LocalExchange, symbol: str) -> None:
     async def day(client: Any) -> None:
         price = await far_bid(client, symbol)
         wanted = [
@@ -61,11 +60,10 @@ def test_several_orders_at_once(make: Any, venue: LocalExchange, symbol: str) ->
         await client.cancel_orders([row["id"] for row in made], symbol)
         assert await client.fetch_open_orders(symbol) == []
 
-    trade(make, venue, day)
+    trade(ccxt.pro.bybit, venue, day)
 
 
-@EITHER
-def test_settings(make: Any, venue: LocalExchange) -> None:
+def test_settings(venue: LocalExchange) -> None:
     async def day(client: Any) -> None:
         await client.set_leverage(5, SWAP)
         await client.create_order(SWAP, "market", "buy", 0.01)
@@ -78,11 +76,10 @@ def test_settings(make: Any, venue: LocalExchange) -> None:
         sides = {p["side"]: p["contracts"] for p in await client.fetch_positions([SWAP])}
         assert sides == {"long": 0.01, "short": 0.02}
 
-    trade(make, venue, day)
+    trade(ccxt.pro.bybit, venue, day)
 
 
-@EITHER
-def test_a_trigger_order(make: Any, venue: LocalExchange) -> None:
+def test_a_trigger_order(venue: LocalExchange) -> None:
     async def day(client: Any) -> None:
         price = await far_bid(client, SWAP)
         order = await client.create_order(
@@ -95,11 +92,10 @@ def test_a_trigger_order(make: Any, venue: LocalExchange) -> None:
         await client.cancel_order(order["id"], SWAP)
         assert await client.fetch_open_orders(SWAP, params={"trigger": True}) == []
 
-    trade(make, venue, day)
+    trade(ccxt.pro.bybit, venue, day)
 
 
-@EITHER
-def test_a_take_profit_and_a_stop_loss_come_with_an_order(make: Any, venue: LocalExchange) -> None:
+def test_a_take_profit_and_a_stop_loss_come_with_an_order(venue: LocalExchange) -> None:
     async def day(client: Any) -> None:
         price = await far_bid(client, SWAP)
         await client.create_order(
@@ -113,7 +109,7 @@ def test_a_take_profit_and_a_stop_loss_come_with_an_order(make: Any, venue: Loca
         assert position["takeProfitPrice"] == pytest.approx(price * 1.2, abs=0.1)
         assert position["stopLossPrice"] == pytest.approx(price * 0.8, abs=0.1)
 
-    trade(make, venue, day)
+    trade(ccxt.pro.bybit, venue, day)
 
 
 @MARKETS
