@@ -11,7 +11,7 @@ from fastbook.types import Category
 DEPTHS = (1, 50, 200, 1000)
 
 
-@pytest.mark.parametrize("category", [Category.LINEAR, Category.SPOT])
+@pytest.mark.parametrize("category", list(Category))
 def test_decoder_holds_the_top_of_the_matching_book(category: Category) -> None:
     markets = universe(4, category)
     books = [MatchingBook() for _ in markets]
