@@ -64,16 +64,16 @@ class Stops:
             if not order.waiting:
                 del waiting[order.number]
                 continue
+            fresh, order.fresh = order.fresh, False
             if order.trail:
-                best = last if order.fresh else Decimal(high if order.side is Side.SELL else low)
+                best = last if fresh else Decimal(high if order.side is Side.SELL else low)
                 follow(order, best, last)
             trigger = order.trigger
             if trigger is None:
                 continue
             seen = ranges[trigger.by]
-            if (order.fresh or order.trail) and trigger.by is PriceKind.LAST:
+            if (fresh or order.trail) and trigger.by is PriceKind.LAST:
                 seen = (last, last)
-            order.fresh = False
             if trigger.reached(*seen):
                 ready.append(order)
         for order in ready:

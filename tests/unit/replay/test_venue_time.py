@@ -175,6 +175,19 @@ def test_isolated_positions_go_by_their_own_margin() -> None:
     assert desk.venue.insurance == {}
 
 
+def test_the_fund_pays_nothing_while_other_coins_cover_the_debt(desk: Desk) -> None:
+    for account in (desk.maker, desk.taker):
+        desk.venue.set_margin_mode(account, {"setMarginMode": "ISOLATED_MARGIN"})
+    desk.venue.prices.set_last(2, 200_000)  # a thousand ETH of 2000
+    hold(desk)
+    crash(desk, 5_000_000)
+    desk.venue.tick(NOW_MS)
+    account = desk.venue.account(desk.taker)
+    assert account.positions[0, 0].qty == 0
+    assert account.balances["USDT"] == -600 - account.fees["USDT"]
+    assert desk.venue.insurance == {}
+
+
 # Disconnect cancel-all.
 
 
