@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -25,6 +26,7 @@ def simulate(args: argparse.Namespace) -> int:
         port=args.port,
         symbols=args.symbols,
         seed=args.seed,
+        session=int(time.time() * 1000),
         rate=args.rate,
         tls=args.tls,
         accounts=args.accounts,

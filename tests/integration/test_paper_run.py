@@ -7,10 +7,11 @@ from pathlib import Path
 
 from fastbook import ApplyStatus, BookDecoder, BookState
 from fastbook.replay.source import read_frames
-from fastbook.runtime.app import App, Json, RunOptions
+from fastbook.runtime.app import App, RunOptions
 from fastbook.runtime.demo import make_config
 from fastbook.runtime.files import read_lines
 from fastbook.runtime.recorder import FrameRecorder
+from fastbook.runtime.report import Json
 from fastbook.runtime.run import endpoints_of
 from fastbook.runtime.simulator.options import SimulatorOptions
 from fastbook.runtime.simulator.server import Simulator

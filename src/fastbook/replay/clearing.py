@@ -90,13 +90,15 @@ class Clearing:
         rules: VenueRules,
         accounts: Mapping[int, Account],
         seed: int,
+        session: int = 0,
     ) -> None:
         self._instruments = instruments
         self._prices = prices
         self._rules = rules
         self._accounts = accounts
-        self._random = random.Random(seed)
-        self._spot_ids = 1_700_000_000_000_000_000  # above 2**53, as the venue's are
+        # Only ids are drawn from it: a later session of the same market gives none out twice.
+        self._random = random.Random(seed if not session else f"{seed}-{session}")
+        self._spot_ids = 1_700_000_000_000_000_000 + 1_000 * session  # above 2**53, as the venue's
 
     def new_id(self, category: Category) -> str:
         """Opaque: a UUID on derivatives, a long number on spot."""

@@ -58,17 +58,21 @@ class Venue:
         rules: VenueRules | None = None,
         *,
         seed: int = 0,
+        session: int = 0,
     ) -> None:
         """`books[i]` belongs to `instruments[i]`, whose `index` must be i.
 
-        Order numbers given to the books are positive; other users of them take negative ones.
+        `session` makes ids of orders and fills differ from those of an earlier venue with the
+        same seed. Order numbers given to the books are positive; other users of them take negative ones.
         """
         self.instruments = instruments
         self.rules = rules or VenueRules()
         self.prices = Prices(instruments, books)
         self._by_key = {(str(i.category), i.symbol): i for i in instruments}
         self._accounts: dict[int, Account] = {}
-        self._clearing = Clearing(instruments, self.prices, self.rules, self._accounts, seed)
+        self._clearing = Clearing(
+            instruments, self.prices, self.rules, self._accounts, seed, session
+        )
         self._matcher = Matcher(
             instruments, books, self.rules, self._accounts, self.prices, self._clearing
         )

@@ -124,7 +124,13 @@ class SimulatedMarket:
         self.flow = MarketFlow(
             self.books, self._markets, seed=options.seed, events_per_s=options.events_per_s
         )
-        self.venue = Venue(self.instruments, self.books, options.rules, seed=options.seed)
+        self.venue = Venue(
+            self.instruments,
+            self.books,
+            options.rules,
+            seed=options.seed,
+            session=options.session,
+        )
         self.feeds = [SymbolFeed(m.instrument, m.start_px) for m in self._markets]
         self._pending: list[list[Trade]] = [[] for _ in self._markets]
         self._wanted = [False] * len(self._markets)

@@ -31,6 +31,7 @@ class SimulatorOptions:
     categories: tuple[str, ...] = ("linear",)
     symbols: int = 50  # of each category
     seed: int = 7
+    session: int = 0  # another number, other ids of orders and fills: a restart repeats none
     rate: float | None = None
     events_per_s: float = 250.0  # of the order flow, a symbol, at the venue's own cadence
     events_per_frame: int = 6  # of the order flow, before each book message, when `rate` is set
