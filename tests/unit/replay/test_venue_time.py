@@ -176,8 +176,8 @@ def test_isolated_positions_go_by_their_own_margin() -> None:
 
 
 def test_the_fund_pays_nothing_while_other_coins_cover_the_debt(desk: Desk) -> None:
-    for account in (desk.maker, desk.taker):
-        desk.venue.set_margin_mode(account, {"setMarginMode": "ISOLATED_MARGIN"})
+    for number in (desk.maker, desk.taker):
+        desk.venue.set_margin_mode(number, {"setMarginMode": "ISOLATED_MARGIN"})
     desk.venue.prices.set_last(2, 200_000)  # a thousand ETH of 2000
     hold(desk)
     crash(desk, 5_000_000)
