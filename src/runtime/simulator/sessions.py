@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +38,7 @@ def gateway_refusal(status: int) -> web.Response:
     )
 
 
-class SessionHost:
+class SessionHost(ABC):
     """All connections of one stream."""
 
     def __init__(
@@ -69,8 +70,9 @@ class SessionHost:
         self._connections += 1
         return f"d4sim{self._connections:015d}-{self.stream[:3]}"
 
+    @abstractmethod
     def make_session(self, socket: web.WebSocketResponse, request: web.Request) -> Session:
-        raise NotImplementedError
+        """The session of one upgraded connection."""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handler of the upgrade."""
@@ -93,7 +95,7 @@ class SessionHost:
             self.gone(session)
         return socket
 
-    def gone(self, session: Session) -> None:
+    def gone(self, session: Session) -> None:  # noqa: B027  # most have nothing to tidy
         """The connection has ended."""
 
     def close_idle(self, now_s: float) -> None:
@@ -124,7 +126,7 @@ class SessionHost:
         return len(sessions)
 
 
-class Session:
+class Session(ABC):
     """One connection: requests in through `take`, answers out through a bounded queue."""
 
     def __init__(
@@ -171,13 +173,13 @@ class Session:
             self._host.counters["malformed_requests"] += 1
             self.refuse_malformed()
 
+    @abstractmethod
     def take(self, request: dict[str, Any]) -> None:
         """Carry out one request. Any: it is JSON."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse_malformed(self) -> None:
         """Answer what was not a JSON object."""
-        raise NotImplementedError
 
     async def _write(self) -> None:
         while True:

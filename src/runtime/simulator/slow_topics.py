@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import orjson
 
 from fastbook.replay.money import wire_text
@@ -17,13 +19,14 @@ PRICE_LIMIT_S = 0.300
 LIQUIDATION_S = 0.500
 
 
-class TimedTopic(Topic):
+class TimedTopic(Topic, ABC):
     """A topic that looks every `interval_s` whether there is something to say."""
 
     interval_s = 1.0
 
+    @abstractmethod
     def publish(self, now_ms: int) -> None:
-        raise NotImplementedError
+        """Say it, if there is something to say."""
 
 
 class TickerTopic(TimedTopic):
