@@ -8,7 +8,7 @@ import logging
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireEr
 from fastbook.execution import Executor, Orders, Portfolio
 from fastbook.journal import Journal
 from fastbook.replay.paper import PaperVenue
-from fastbook.risk import RiskGate, Sizer
+from fastbook.risk import RiskGate, Sizer, SizingParams
 from fastbook.strategy.base import Strategy
 from fastbook.strategy.mean_reversion import MeanReversion
 from fastbook.types import (
@@ -81,6 +81,7 @@ class RunOptions:
 
     title: str
     seconds: float | None = None
+    sizing: SizingParams = field(default_factory=SizingParams)
     flatten: bool = True
     """At the end, leave no position behind."""
     on_status: OnStatus | None = None
@@ -188,7 +189,7 @@ class App:
             self.books,
             self.signals,
             [MeanReversion(params)],
-            RiskGate(config.risk, Sizer()),
+            RiskGate(config.risk, Sizer(self.options.sizing)),
             Executor(self.orders),
             self.orders,
             self.portfolio,

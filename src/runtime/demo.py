@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastbook.errors import ConfigError
+from fastbook.risk import SizingParams
 
 from .app import App, RunOptions
 from .audit import audit_against
@@ -25,6 +26,12 @@ from .report import Json
 from .run import endpoints_of, on_status, open_screen
 from .secret import Secret
 from .summary import print_summary
+
+PROBE_WITHOUT_EDGE = 0.0025
+"""Stake, of equity, once thirty trades have shown that fees eat the bundled strategy's edge.
+
+`fastbook run` stops entering then, as it should; a demo that stopped would show nothing.
+"""
 
 DEMO_CONFIG = """
 [venue]
@@ -139,6 +146,7 @@ async def make_app(
     run = RunOptions(
         title=f"{counted(options.symbols, 'symbol')}, paper" + (", chaos" if options.chaos else ""),
         seconds=options.seconds,
+        sizing=SizingParams(probe_without_edge=PROBE_WITHOUT_EDGE),
         audit=lambda app: audit_against(app, control),
         on_status=on_status(screen),
         recorder=recorder,
