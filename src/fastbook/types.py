@@ -192,6 +192,9 @@ class PlaceOrder:
     order_type: OrderType
     tif: TimeInForce
     reduce_only: bool
+    position_idx: int = 0  # 0 one-way; 1 and 2: the long and the short leg of hedge mode
+    stop_loss_px: int = 0  # attached to the order; 0 = none
+    take_profit_px: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +224,20 @@ class QueryOrder:
     instrument: int
 
 
-Command = PlaceOrder | AmendOrder | CancelOrder | CancelAll | QueryOrder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStops:
+    """Keep these stops at the venue for a whole position, whatever its size becomes.
+
+    A price of 0 takes that stop away. Repeating it is safe: the last word counts.
+    """
+
+    instrument: int
+    stop_loss_px: int
+    take_profit_px: int = 0
+    position_idx: int = 0
+
+
+Command = PlaceOrder | AmendOrder | CancelOrder | CancelAll | QueryOrder | SetStops
 
 
 # Events: gateway and private stream -> engine.
@@ -270,6 +286,26 @@ class CancelRejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StopsSet:
+    """The venue took the stops of a position. Proof is the next `PositionSnapshot`."""
+
+    instrument: int
+    stop_loss_px: int
+    take_profit_px: int
+    position_idx: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopsRejected:
+    """The stops of a position were not set, or we could not learn it (`code` 0)."""
+
+    instrument: int
+    code: int
+    reason: str
+    position_idx: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderUpdate:
     """One row of the private order stream, or of a query."""
 
@@ -312,6 +348,10 @@ class PositionSnapshot:
     realized_pnl: Decimal
     seq: int
     updated_ms: int
+    position_idx: int = 0
+    stop_loss_px: int = 0  # resident at the venue; 0 = none
+    take_profit_px: int = 0
+    leverage: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +373,8 @@ OrderEvent = (
     | Execution
     | PositionSnapshot
     | WalletSnapshot
+    | StopsSet
+    | StopsRejected
 )
 
 

@@ -30,6 +30,8 @@ from fastbook.types import (
     OrderIntent,
     OrderState,
     PositionSnapshot,
+    StopsRejected,
+    StopsSet,
     Trade,
     TradingState,
     WalletSnapshot,
@@ -239,6 +241,8 @@ class Engine:
         if isinstance(event, WalletSnapshot):
             self.portfolio.on_wallet(event)
             return []
+        if isinstance(event, (StopsSet, StopsRejected)):
+            return []  # journalled; what stands at the venue is told by the position rows
         change = self.orders.apply(event, recv_ns)
         return [] if change is None else self._on_change(change, recv_ns)
 
