@@ -4,13 +4,15 @@ What it assumes, and gets wrong: an order sees the book as it is when it arrives
 is displayed up to its price and moves nobody; what it has taken at a price is gone until the
 book's next update, then everything shown is there again. A resting order fills, as maker and
 at its own price, only when the other side of the book comes to it, and at most for what is shown
-there; its place in the queue is not modelled. The exchange in the wheel does all of this properly.
+there; its place in the queue is not modelled. A position's stops are looked at when its book
+changes, by the side that would close it, and close it at once by what is displayed; what is not
+displayed stays open, and stays stopped. The exchange in the wheel does all of this properly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from fastbook.core.book import Book
@@ -34,13 +36,17 @@ from fastbook.types import (
     PlaceOrder,
     PositionSnapshot,
     QueryOrder,
+    SetStops,
     Side,
+    StopsRejected,
+    StopsSet,
     TimeInForce,
     WalletSnapshot,
 )
 
 _EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _QUANTUM = Decimal("1e-12")
+_ANY_PX = 10**18 - 1
 RESTING_MAX = 500
 """Resting orders; one more is refused, as the venue does."""
 
@@ -93,6 +99,7 @@ class PaperVenue:
         self._ledger = Portfolio(instruments, balance=balance)
         self._resting: dict[str, _Resting] = {}
         self._taken = [_Taken() for _ in instruments]
+        self._stops: dict[int, SetStops] = {}  # by instrument; only while a position is open
         self._ids = 0
 
     def execute(self, command: Command, now_ms: int) -> list[OrderEvent]:
@@ -103,25 +110,25 @@ class PaperVenue:
             case CancelOrder():
                 return self._cancel(command.client_id, now_ms)
             case AmendOrder():
-                return [
-                    CancelRejected(
-                        client_id=command.client_id, code=0, reason="paper orders are not amended"
-                    )
-                ]
+                return self._amend(command, now_ms)
             case CancelAll():
                 return [e for cid in list(self._resting) for e in self._cancel(cid, now_ms)]
             case QueryOrder():
                 return self._query(command.client_id, now_ms)
+            case SetStops():
+                return self._set_stops(command, now_ms)
 
     def on_books(self, touched: Sequence[int], now_ms: int) -> list[OrderEvent]:
-        """Books have changed: resting orders may trade. O(resting orders)."""
+        """Books have changed: resting orders and stops may trade. O(resting orders and stops)."""
         events: list[OrderEvent] = []
-        if not self._resting:
+        if not self._resting and not self._stops:
             return events
         changed = set(touched)
         for resting in list(self._resting.values()):
             if resting.order.instrument in changed:
                 events += self._fill(resting, now_ms, maker=True)
+        for index in changed & self._stops.keys():
+            events += self._try_stops(index, now_ms)
         return events
 
     def snapshot(self, now_ms: int) -> list[OrderEvent]:
@@ -235,6 +242,7 @@ class PaperVenue:
             ts_ms=now_ms,
         )
         self._ledger.apply(execution)
+        self._keep_stops(order)
         return execution
 
     def _cancel(self, client_id: str, now_ms: int) -> list[OrderEvent]:
@@ -246,6 +254,70 @@ class PaperVenue:
                 )
             ]
         return [self._row(resting, "Cancelled", now_ms, "EC_PerCancelRequest")]
+
+    def _amend(self, amend: AmendOrder, now_ms: int) -> list[OrderEvent]:
+        resting = self._resting.get(amend.client_id)
+        qty = resting.order.qty if resting and amend.qty is None else amend.qty
+        if resting is None or qty is None or qty <= resting.cum_qty:
+            code, reason = (110001, "order not exists or too late") if resting is None else (
+                110064, "quantity is not above what has traded")  # fmt: skip
+            return [CancelRejected(client_id=amend.client_id, code=code, reason=reason)]
+        px = resting.order.px if amend.px is None else amend.px
+        resting.order = replace(resting.order, px=px, qty=qty)
+        status = "PartiallyFilled" if resting.cum_qty else "New"
+        return [self._row(resting, status, now_ms), *self._fill(resting, now_ms, maker=False)]
+
+    # --- stops --------------------------------------------------------------------------------
+
+    def _set_stops(self, wanted: SetStops, now_ms: int) -> list[OrderEvent]:
+        index = wanted.instrument
+        if not self._ledger.qty(index):
+            reason = "can not set tp/sl/ts for zero position"
+            return [StopsRejected(instrument=index, code=10001, reason=reason)]
+        if wanted.stop_loss_px or wanted.take_profit_px:
+            self._stops[index] = wanted
+        else:
+            self._stops.pop(index, None)
+        taken = StopsSet(
+            instrument=index,
+            stop_loss_px=wanted.stop_loss_px,
+            take_profit_px=wanted.take_profit_px,
+        )
+        return [taken, self._position(index, now_ms), *self._try_stops(index, now_ms)]
+
+    def _keep_stops(self, order: PlaceOrder) -> None:
+        """After a fill: an entry brings its stops, a position that is gone takes them along."""
+        if not self._ledger.qty(order.instrument):
+            self._stops.pop(order.instrument, None)
+        elif order.stop_loss_px or order.take_profit_px:
+            self._stops[order.instrument] = SetStops(
+                instrument=order.instrument,
+                stop_loss_px=order.stop_loss_px,
+                take_profit_px=order.take_profit_px,
+            )
+
+    def _try_stops(self, index: int, now_ms: int) -> list[OrderEvent]:
+        stops, book, held = self._stops.get(index), self._books[index], self._ledger.qty(index)
+        if stops is None or book.state is not BookState.SYNCED:
+            return []
+        sign = 1 if held > 0 else -1
+        px = book.best_bid_px if held > 0 else book.best_ask_px
+        lost = 0 < px and stops.stop_loss_px and (px - stops.stop_loss_px) * sign <= 0
+        won = 0 < px and stops.take_profit_px and (px - stops.take_profit_px) * sign >= 0
+        if not lost and not won:
+            return []
+        self._ids += 1
+        closing = PlaceOrder(
+            client_id="",  # the venue's own order, as there
+            instrument=index,
+            side=Side.SELL if held > 0 else Side.BUY,
+            px=1 if held > 0 else _ANY_PX,
+            qty=abs(held),
+            order_type=OrderType.MARKET,
+            tif=TimeInForce.IOC,
+            reduce_only=True,
+        )
+        return self._fill(_Resting(closing, f"paper-stop-{self._ids}"), now_ms, maker=False)
 
     def _query(self, client_id: str, now_ms: int) -> list[OrderEvent]:
         resting = self._resting.get(client_id)
@@ -273,7 +345,7 @@ class PaperVenue:
 
     def _position(self, index: int, now_ms: int) -> PositionSnapshot:
         ledger, qty = self._ledger, self._ledger.qty(index)
-        size = self._instruments[index].qty_decimal(abs(qty))
+        size, stops = self._instruments[index].qty_decimal(abs(qty)), self._stops.get(index)
         return PositionSnapshot(
             instrument=index,
             qty=qty,
@@ -281,6 +353,8 @@ class PaperVenue:
             realized_pnl=ledger.realized_of(index),
             seq=self._ids,
             updated_ms=now_ms,
+            stop_loss_px=stops.stop_loss_px if stops else 0,
+            take_profit_px=stops.take_profit_px if stops else 0,
         )
 
     def _wallet(self) -> WalletSnapshot:

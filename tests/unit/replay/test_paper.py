@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from fastbook import Book
 from fastbook.core.states import BookState
 from fastbook.replay.paper import PaperFees, PaperVenue
 from fastbook.types import (
+    AmendOrder,
     CancelAll,
     CancelOrder,
     CancelRejected,
@@ -24,7 +26,9 @@ from fastbook.types import (
     PlaceOrder,
     PositionSnapshot,
     QueryOrder,
+    SetStops,
     Side,
+    StopsRejected,
     TimeInForce,
     WalletSnapshot,
 )
@@ -194,3 +198,79 @@ def test_cancel_and_cancel_all() -> None:
     assert last_status(one) == last_status(rest) == "Cancelled"
     assert isinstance(again[0], CancelRejected)
     assert not [e for e in paper.snapshot(3) if isinstance(e, OrderUpdate)]
+
+
+def long_of(qty: int, stops: SetStops | None = None) -> tuple[PaperVenue, Book]:
+    of = book()
+    at = venue(of)
+    at.execute(order(Side.BUY, 1000, qty), 1)
+    if stops is not None:
+        at.execute(stops, 1)
+    return at, of
+
+
+def position(events: list[OrderEvent]) -> PositionSnapshot:
+    return next(e for e in reversed(events) if isinstance(e, PositionSnapshot))
+
+
+def test_an_amended_order_rests_at_its_new_price() -> None:
+    at = venue(book())
+    at.execute(order(Side.BUY, 990, 100, TimeInForce.GTC), 1)
+    (row,) = at.execute(AmendOrder(client_id="a", instrument=0, px=995, qty=70), 2)
+    assert isinstance(row, OrderUpdate)
+    assert (row.status, row.px, row.qty) == ("New", 995, 70)
+
+
+def test_an_amend_that_crosses_takes_what_is_shown() -> None:
+    at = venue(book())
+    at.execute(order(Side.BUY, 990, 100, TimeInForce.GTC), 1)
+    events = at.execute(AmendOrder(client_id="a", instrument=0, px=1000), 2)
+    assert [(e.px, e.qty) for e in events if isinstance(e, Execution)] == [(1000, 100)]
+
+
+@pytest.mark.parametrize(("client_id", "code"), [("nobody", 110001), ("a", 110064)])
+def test_an_amend_that_cannot_be(client_id: str, code: int) -> None:
+    at = venue(book())
+    at.execute(order(Side.BUY, 1000, 1500, TimeInForce.GTC), 1)  # 1000 of it trade at once
+    (said,) = at.execute(AmendOrder(client_id=client_id, instrument=0, qty=1000), 2)
+    assert isinstance(said, CancelRejected)
+    assert said.code == code
+
+
+def test_a_stop_closes_the_position_when_its_side_comes_there() -> None:
+    at, of = long_of(500, SetStops(instrument=0, stop_loss_px=980, take_profit_px=1100))
+    assert position(at.snapshot(2)).stop_loss_px == 980
+    of.apply_delta([("99.9", "0"), ("99.8", "0"), ("98.0", "3")], [], 2)
+    events = at.on_books([0], 3)
+    (fill,) = [e for e in events if isinstance(e, Execution)]
+    assert (fill.side, fill.px, fill.qty, fill.client_id) == (Side.SELL, 980, 500, "")
+    assert (position(events).qty, position(events).stop_loss_px) == (0, 0)
+
+
+def test_a_short_takes_its_profit_by_what_is_shown_and_stays_stopped() -> None:
+    of = book()
+    at = venue(of)
+    at.execute(order(Side.SELL, 999, 800), 1)
+    at.execute(SetStops(instrument=0, stop_loss_px=0, take_profit_px=990), 1)
+    of.apply_delta([("99.9", "0"), ("99.8", "0"), ("98", "1")],
+                   [("99.0", "0.3"), ("100.0", "0"), ("100.1", "0")], 2)  # fmt: skip
+    assert position(at.on_books([0], 2)).qty == -500
+    of.apply_delta([], [("98.9", "5")], 3)
+    assert position(at.on_books([0], 3)).qty == 0
+
+
+def test_an_entry_brings_its_stops_and_they_go_with_the_position() -> None:
+    at = venue(book())
+    entry = replace(order(Side.BUY, 1000, 500), stop_loss_px=950)
+    assert position(at.execute(entry, 1)).stop_loss_px == 950
+    assert position(at.execute(order(Side.SELL, 999, 500), 2)).stop_loss_px == 0
+
+
+def test_no_stops_without_a_position() -> None:
+    (said,) = venue(book()).execute(SetStops(instrument=0, stop_loss_px=950), 1)
+    assert isinstance(said, StopsRejected)
+
+
+def test_stops_can_be_taken_away() -> None:
+    at, _ = long_of(500, SetStops(instrument=0, stop_loss_px=980))
+    assert position(at.execute(SetStops(instrument=0, stop_loss_px=0), 2)).stop_loss_px == 0
