@@ -72,6 +72,7 @@ PARTS = {
 
 COMPOSITION = (
     *("runtime", "runtime.__main__", "runtime.cli", "runtime.app", "runtime.run"),
+    *("runtime.world",),
     *("runtime.demo", "runtime.audit", "runtime.chaos", "runtime.simulate", "runtime.replay"),
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
 )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from random import Random
 from typing import Any, Protocol
 
 from fastbook import BookDecoder, BookState, SignalSet
@@ -38,7 +36,6 @@ from fastbook.types import (
 )
 
 from .bybit.gateway import RestGateway
-from .bybit.listener import Listener
 from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
 from .bybit.recording_listener import recording
@@ -50,7 +47,7 @@ from .paper import PaperGateway
 from .recorder import FrameRecorder
 from .report import Json, Report
 from .status import EventLines
-from .system_clock import StampClock, SystemClock, stamp_ns
+from .world import World
 
 log = logging.getLogger("fastbook.app")
 
@@ -112,22 +109,24 @@ class App:
         credentials: Credentials | None,
         options: RunOptions,
         *,
-        rng: Random | None = None,
+        world: World | None = None,
     ) -> None:
         if config.risk is None:
             raise ConfigError("no [risk] section: without limits there is no trading")
         self.config = config
         self.endpoints = endpoints
         self.options = options
-        self.clock = SystemClock()
-        self._stamps = StampClock()
+        self._world = world or World()
+        self.clock = self._world.clock
+        self._stamps = self._world.stamps
+        self._now = self._stamps.now_ns
         self.category = Category(config.venue.category)
         self.latency = LatencyStages()
         self.unsynced_orders = 0
         """Orders that left while their book was not SYNCED: must stay 0."""
         self.fatal: BaseException | None = None
         self._credentials = credentials
-        self._rng = rng or Random()
+        self._rng = self._world.rng
         self._failed = asyncio.Event()
         self._reconcile_wanted = asyncio.Event()
         self._clock_wanted = asyncio.Event()
@@ -150,6 +149,7 @@ class App:
             recv_window_ms=self.config.venue.recv_window_ms,
             ca_file=self.config.venue.ca_file,
             rng=self._rng,
+            make_http=self._world.make_http,
         ) as rest:
             await rest.sync_time()
             rows = await rest.instruments(self.category)
@@ -181,7 +181,7 @@ class App:
             self.decoder.add_book(topic, index=i.index)
             for topic, i in zip(self.topics, instruments, strict=True)
         ]
-        self.orders = Orders(secrets.token_hex(5), recv_window_ms=config.venue.recv_window_ms)
+        self.orders = Orders(self._world.token(), recv_window_ms=config.venue.recv_window_ms)
         self.portfolio = Portfolio(instruments)
         self.journal = Journal()
         self.engine = Engine(
@@ -238,6 +238,7 @@ class App:
             venue_now_ms=rest.venue_time.now_ms,
             ca_file=self.config.venue.ca_file,
             rng=self._rng,
+            connect_ws=self._world.connect_ws,
         )
 
     def _make_feed(self) -> PublicFeed:
@@ -262,7 +263,10 @@ class App:
             self._stamps,
             on_link=self._on_public_link,
             rng=self._rng,
-            make_listener=Listener if recorder is None else recording(recorder.write),
+            make_listener=(
+                self._world.make_listener if recorder is None else recording(recorder.write)
+            ),
+            connect_ws=self._world.connect_ws,
             latency=self.latency.book,
         )
 
@@ -382,8 +386,8 @@ class App:
         commands = self.engine.on_books(touched, recv_ns)
         if commands:
             self._send(commands)
-            self.latency.order.record(stamp_ns() - recv_ns)
-        self.latency.decision.record(stamp_ns() - recv_ns)
+            self.latency.order.record(self._now() - recv_ns)
+        self.latency.decision.record(self._now() - recv_ns)
         if self._paper is not None:
             self._paper.on_books(touched)
 
@@ -420,9 +424,6 @@ class App:
                 synced = self.books[command.instrument].state is BookState.SYNCED
                 self.unsynced_orders += not synced
         self.gateway.send(commands)
-
-    def _now(self) -> int:
-        return stamp_ns()
 
     # --- tasks --------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from .listener import MakeListener
 from .listener_py import FeedListener, OnBooks
 from .staleness import StalenessWatch
 from .subscriptions import SubscriptionTable, TopicState
+from .transport import ConnectWs
 
 log = logging.getLogger("fastbook.feed")
 
@@ -48,6 +49,7 @@ class FeedContext:
     on_desynced: Callable[[], None]
     make_listener: MakeListener
     ssl_context: ssl.SSLContext | None
+    connect_ws: ConnectWs = ws_connect
     latency: Histogram | None = None
     stats: FeedStats = field(default_factory=FeedStats)
 
@@ -243,7 +245,7 @@ class Connection:
 
     async def _shake_hands(self) -> None:
         config = self._feed.config
-        await ws_connect(
+        await self._feed.connect_ws(
             lambda: self._ws_listener,
             config.url,
             ssl_context=self._feed.ssl_context,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
 from fastbook.errors import ConfigError, TransportError
+
+from .transport import HttpAnswer
 
 BODY_BYTES_MAX = 4 << 20
 """Of an answer. The largest real one, every linear instrument, has about 0.8 MiB."""
@@ -18,13 +19,6 @@ CONNECTIONS_MAX = 24
 TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    status: int
-    headers: dict[str, str]  # names in lower case
-    body: bytes
 
 
 def tls_context(ca_file: str = "") -> ssl.SSLContext:

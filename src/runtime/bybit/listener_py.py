@@ -68,10 +68,19 @@ class PythonListener(WSListener):
     Runs inside the socket callback: it must not block, await or raise.
     """
 
-    def __init__(self, decoder: BookDecoder, on_books: OnBooks, link: Link) -> None:
+    def __init__(
+        self,
+        decoder: BookDecoder,
+        on_books: OnBooks,
+        link: Link,
+        *,
+        now_ns: Callable[[], int] = stamp_ns,
+    ) -> None:
+        """`now_ns`: the clock of receive times, stamps by default."""
         self._decoder = decoder
         self._on_books = on_books
         self._link = link
+        self._now_ns = now_ns
         self._recv_ns = 0
         self._in_read = False
         self._desynced = False
@@ -92,7 +101,7 @@ class PythonListener(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if not self._in_read:
-            self._recv_ns = stamp_ns()  # first: all after it is our own latency
+            self._recv_ns = self._now_ns()  # first: all after it is our own latency
             self._in_read = True
         if self.closed:
             self.late_frames += 1
@@ -123,7 +132,7 @@ class PythonListener(WSListener):
     def _apply(self, message: memoryview | bytes) -> None:
         status = self._decoder.apply(message, self._recv_ns)
         if self.latency is not None:
-            self.latency.record(stamp_ns() - self._recv_ns)
+            self.latency.record(self._now_ns() - self._recv_ns)
         if status is ApplyStatus.TRADE or status is ApplyStatus.OTHER:
             self._link.on_message(self._decoder.message, self._recv_ns)
         elif status is ApplyStatus.MALFORMED:

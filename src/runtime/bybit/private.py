@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from random import Random
 
+from picows import ws_connect
+
 from fastbook.bybit.private import PrivateDecoder
 from fastbook.clock import Clock
 from fastbook.errors import VenueError
@@ -18,6 +20,7 @@ from .feed_config import ATTEMPTS_WINDOW_S, BACKOFF_BASE_S
 from .http import tls_context
 from .private_config import PrivateStats, PrivateStreamConfig
 from .private_connection import PrivateConnection, PrivateContext, Stage
+from .transport import ConnectWs
 
 __all__ = ["PrivateStats", "PrivateStream", "PrivateStreamConfig"]
 
@@ -40,6 +43,8 @@ class PrivateStream:
         The venue's clock for the expiry of our signature; else this machine's.
     ca_file : str, optional
         PEM file trusted besides the system's.
+    connect_ws : callable, optional
+        Another way to the venue than a socket.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class PrivateStream:
         venue_now_ms: Callable[[], int] | None = None,
         ca_file: str = "",
         rng: Random | None = None,
+        connect_ws: ConnectWs = ws_connect,
     ) -> None:
         self._config = config
         self._rng = rng or Random()
@@ -68,6 +74,7 @@ class PrivateStream:
             venue_now_ms=venue_now_ms or (lambda: clock.now_ns() // 1_000_000),
             on_events=on_events,
             on_link=on_link,
+            connect_ws=connect_ws,
             tls=tls_context(ca_file) if config.url.startswith("wss://") else None,
         )
 

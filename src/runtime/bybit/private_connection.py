@@ -32,6 +32,7 @@ from . import assembler
 from .assembler import MessageAssembler, ProtocolFault
 from .heartbeat import Beat, Heartbeat
 from .private_config import PrivateStats, PrivateStreamConfig
+from .transport import ConnectWs
 
 log = logging.getLogger("fastbook.private")
 
@@ -61,6 +62,7 @@ class PrivateContext:
     on_events: Callable[[list[OrderEvent], int], None]
     on_link: Callable[[bool], None]
     tls: ssl.SSLContext | None
+    connect_ws: ConnectWs = ws_connect
     stats: PrivateStats = field(default_factory=PrivateStats)
 
     def now_s(self) -> float:
@@ -250,7 +252,7 @@ class PrivateConnection(WSListener):
         self._context.stats.attempts += 1
         try:
             async with asyncio.timeout(config.connect_timeout_s):
-                await ws_connect(
+                await self._context.connect_ws(
                     lambda: self,
                     config.url,
                     ssl_context=self._context.tls,

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
+from picows import ws_connect
+
 from fastbook.bybit.frames import BookDecoder
 from fastbook.clock import Clock
 from fastbook.core.histogram import Histogram
@@ -21,6 +23,7 @@ from .feed_config import ATTEMPTS_WINDOW_S, BACKOFF_BASE_S, PublicFeedConfig, sh
 from .listener import Listener, MakeListener
 from .listener_py import OnBooks
 from .subscriptions import SubscriptionCounters, SubscriptionLimits, SubscriptionTable, TopicState
+from .transport import ConnectWs
 
 __all__ = ["PublicFeed", "PublicFeedConfig", "TopicStatus"]
 
@@ -59,6 +62,8 @@ class PublicFeed:
         Jitter of reconnects; give a seeded one for repeatable runs.
     make_listener : callable, optional
         Another listener than the one that fits this machine.
+    connect_ws : callable, optional
+        Another way to the venue than a socket.
     latency : Histogram, optional
         Takes, of each message, the ns from the socket read to its book and signals.
 
@@ -76,6 +81,7 @@ class PublicFeed:
         on_link: Callable[[str, bool, int], None] | None = None,
         rng: Random | None = None,
         make_listener: MakeListener = Listener,
+        connect_ws: ConnectWs = ws_connect,
         latency: Histogram | None = None,
     ) -> None:
         books = [t for t in config.topics if _add_book(decoder, t)]
@@ -95,6 +101,7 @@ class PublicFeed:
             on_desynced=self._resync_desynced,
             make_listener=make_listener,
             ssl_context=_ssl_context(config),
+            connect_ws=connect_ws,
             latency=latency,
         )
         limits = SubscriptionLimits(

@@ -17,6 +17,7 @@ from fastbook.types import Category
 from ..config import Credentials
 from .http import TIMEOUT_S, HttpTransport
 from .rest_call import Answer, JsonObject, RateLimit, RestCaller
+from .transport import MakeHttp
 from .venue_time import TimeSample, VenueTime
 
 CREATE, AMEND, CANCEL = "/v5/order/create", "/v5/order/amend", "/v5/order/cancel"
@@ -64,9 +65,10 @@ class RestClient:
         ca_file: str = "",
         timeout_s: float = TIMEOUT_S,
         rng: Random | None = None,
+        make_http: MakeHttp = HttpTransport,
     ) -> None:
         self._clock = clock
-        self._http = HttpTransport(base_url, ca_file=ca_file, timeout_s=timeout_s)
+        self._http = make_http(base_url, ca_file=ca_file, timeout_s=timeout_s)
         self.venue_time = VenueTime(clock)
         self.recv_window_ms = recv_window_ms
         self._caller = RestCaller(

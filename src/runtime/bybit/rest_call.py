@@ -21,7 +21,7 @@ from fastbook.clock import Clock
 from fastbook.errors import CredentialsError, TransportError, VenueError
 
 from ..config import Credentials
-from .http import HttpAnswer, HttpTransport
+from .transport import HttpAnswer, HttpExchange
 from .venue_time import VenueTime
 
 JSON_DEPTH_MAX = 64
@@ -59,7 +59,7 @@ class RestCaller:
 
     def __init__(
         self,
-        http: HttpTransport,
+        http: HttpExchange,
         credentials: Credentials | None,
         clock: Clock,
         venue_time: VenueTime,

@@ -48,6 +48,7 @@ class Simulator:
         *,
         script: Sequence[ScriptedFault] = (),
         now_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`script`: faults by their times; ConfigError when one of them is none."""
         self.options = options
@@ -55,6 +56,9 @@ class Simulator:
         self.failure: BaseException | None = None  # what ended the clockwork, if anything did
         self.keys = make_keys(options)
         self._now_ns = now_ns
+        self._monotonic_s = monotonic_s
+        self._venue_due_s = 0.0
+        self._housekeeping_due_s = 0.0
         self._skew = Skew()
         self.market = SimulatedMarket(options, self._note_trades)
         self.venue = self.market.venue
@@ -132,7 +136,7 @@ class Simulator:
         return self._now_ns() // 1_000_000 + self._skew.ms
 
     def _clock(self) -> tuple[float, int]:
-        return time.monotonic(), self._now_ms()
+        return self._monotonic_s(), self._now_ms()
 
     # Life.
 
@@ -207,27 +211,28 @@ class Simulator:
     # The clockwork: one task moves the market and sends what is due.
 
     async def _run(self) -> None:
-        venue_s = housekeeping_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
-            now_s, now_ms = self._clock()
-            self.hub.tick(now_s, now_ms)
-            if now_s >= venue_s:
-                venue_s = now_s + VENUE_TICK_S
-                self.script.tick(now_s)
-                self.venue.tick(now_ms)
-                for gone in self.venue.take_liquidations():
-                    self.market.note_liquidation(
-                        gone.index, gone.side, gone.px, gone.qty, gone.ts_ms
-                    )
-                self.hub.flush_trades(now_ms)
-            self._publish_private()
-            self.public.flush()
-            if now_s >= housekeeping_s:
-                housekeeping_s = now_s + HOUSEKEEPING_S
-                self.public.close_idle(now_s - self.options.idle_timeout_s)
-                self.private.close_idle(now_s)
-                self.trade.close_idle(now_s)
+            self.step()
+
+    def step(self) -> None:
+        """Do what is due now: move the market, send what there is to tell."""
+        now_s, now_ms = self._clock()
+        self.hub.tick(now_s, now_ms)
+        if now_s >= self._venue_due_s:
+            self._venue_due_s = now_s + VENUE_TICK_S
+            self.script.tick(now_s)
+            self.venue.tick(now_ms)
+            for gone in self.venue.take_liquidations():
+                self.market.note_liquidation(gone.index, gone.side, gone.px, gone.qty, gone.ts_ms)
+            self.hub.flush_trades(now_ms)
+        self._publish_private()
+        self.public.flush()
+        if now_s >= self._housekeeping_due_s:
+            self._housekeeping_due_s = now_s + HOUSEKEEPING_S
+            self.public.close_idle(now_s - self.options.idle_timeout_s)
+            self.private.close_idle(now_s)
+            self.trade.close_idle(now_s)
 
     def _clockwork_ended(self, task: asyncio.Task[None]) -> None:
         """The market stands still: say so, and break every connection rather than pretend."""
