@@ -75,6 +75,7 @@ COMPOSITION = (
     *("runtime.world",),
     *("runtime.demo", "runtime.audit", "runtime.chaos", "runtime.simulate", "runtime.replay"),
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
+    "runtime.assembly",
 )
 BELOW = LIBRARY | FACADE | LEAVES | PARTS
 MAY_IMPORT: dict[str, set[str]] = BELOW | {name: {*BELOW, *COMPOSITION} for name in COMPOSITION}

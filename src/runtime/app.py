@@ -12,18 +12,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
-from fastbook import BookDecoder, BookState, SignalSet
+from fastbook import BookState
 from fastbook.bybit.instruments import parse_instruments
 from fastbook.bybit.private import PrivateDecoder
 from fastbook.bybit.trades import parse_trades
-from fastbook.engine import PRIVATE_LINK, Engine
+from fastbook.engine import PRIVATE_LINK
 from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireError
-from fastbook.execution import Executor, Orders, Portfolio
-from fastbook.journal import Journal
 from fastbook.replay.paper import PaperVenue
-from fastbook.risk import RiskGate, Sizer, SizingParams
+from fastbook.risk import SizingParams
 from fastbook.strategy.base import Strategy
-from fastbook.strategy.mean_reversion import MeanReversion
 from fastbook.types import (
     Category,
     Command,
@@ -35,6 +32,7 @@ from fastbook.types import (
     PlaceOrder,
 )
 
+from .assembly import build_engine, build_market
 from .bybit.gateway import RestGateway
 from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
@@ -163,39 +161,23 @@ class App:
 
     def build(self, instruments: list[Instrument]) -> None:
         """The synchronous part: decoder, books, signals, engine."""
-        config = self.config
-        assert config.risk is not None  # checked in __init__
         self.instruments = instruments
         self._by_symbol = {i.symbol: i for i in instruments}
-        params = config.strategy.mean_reversion
-        self.signals = SignalSet(
-            len(instruments),
-            lookback=params.lookback,
-            imbalance_levels=config.market_data.imbalance_levels,
-            sample_ms=config.market_data.sample_ms,
-        )
-        self.decoder = BookDecoder(instruments, signals=self.signals)
-        depth = config.market_data.depth
-        self.topics = [f"orderbook.{depth}.{i.symbol}" for i in instruments]
-        self.books = [
-            self.decoder.add_book(topic, index=i.index)
-            for topic, i in zip(self.topics, instruments, strict=True)
-        ]
-        self.orders = Orders(self._world.token(), recv_window_ms=config.venue.recv_window_ms)
-        self.portfolio = Portfolio(instruments)
-        self.journal = Journal()
-        self.engine = Engine(
+        market = build_market(self.config, instruments)
+        self.topics, self.decoder = market.topics, market.decoder
+        self.books, self.signals = market.books, market.signals
+        self.engine = build_engine(
+            self.config,
             instruments,
             self.books,
             self.signals,
-            [MeanReversion(params)],
-            RiskGate(config.risk, Sizer(self.options.sizing)),
-            Executor(self.orders),
-            self.orders,
-            self.portfolio,
-            self.journal,
             self.clock,
+            orders_epoch=self._world.token(),
+            sizing=self.options.sizing,
         )
+        self.orders = self.engine.orders
+        self.portfolio = self.engine.portfolio
+        self.journal = self.engine.journal
         self.events = EventLines(instruments)
         # Trades come as often as books: nobody reads them unless a strategy listens.
         self._trades_wanted = any(

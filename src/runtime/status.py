@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
@@ -98,7 +99,7 @@ def describe_positions(engine: Engine, instruments: list[Instrument]) -> list[di
     return sorted(rows, key=lambda row: -abs(float(str(row["open_pnl"]))))
 
 
-def count_states(books: list[Book]) -> dict[str, int]:
+def count_states(books: Sequence[Book]) -> dict[str, int]:
     counts = dict.fromkeys((state.name for state in reversed(BookState)), 0)
     for book in books:
         counts[book.state.name] += 1
