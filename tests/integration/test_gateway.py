@@ -32,7 +32,10 @@ from fastbook.types import (
     PlaceOrder,
     PositionSnapshot,
     QueryOrder,
+    SetStops,
     Side,
+    StopsRejected,
+    StopsSet,
     TimeInForce,
     WalletSnapshot,
 )
@@ -510,5 +513,65 @@ def test_view_with_an_unreadable_row_is_none() -> None:
         server.answer(WALLET, COINS)
         with pytest.raises(WireError, match="execPrice"):
             await gateway.reconcile()
+
+    play(story)
+
+
+STOP = "/v5/position/trading-stop"
+STOPS = SetStops(instrument=0, stop_loss_px=6_800_000)
+DONE = StopsSet(instrument=0, stop_loss_px=6_800_000, take_profit_px=0)
+
+
+@pytest.mark.parametrize("replies", [({},), (34040,), (status(502), 10016, {})])
+def test_stops_are_set_once_the_venue_has_them(replies: tuple[object, ...]) -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(STOP, *replies)
+        gateway.send([STOPS])
+        assert await desk.take() == [DONE]
+        assert server.asked[0].json["stopLoss"] == "68000"
+
+    play(story)
+
+
+def test_refused_stops_are_told() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(STOP, 10001)
+        gateway.send([STOPS, SetStops(instrument=1, stop_loss_px=0, position_idx=7)])
+        events = await desk.take(2)
+        assert sorted((e.instrument, e.code) for e in events if isinstance(e, StopsRejected)) == [
+            (0, 10001),
+            (1, 0),
+        ]
+
+    play(story)
+
+
+def test_last_word_on_stops_wins() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        release = asyncio.Event()
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            await release.wait()
+            return web.json_response({"retCode": 0, "retMsg": "", "result": {}})
+
+        server.answer(STOP, slow)
+        gateway.send([STOPS])
+        await until(lambda: server.asked)
+        gateway.send([SetStops(instrument=0, stop_loss_px=px) for px in (6_700_000, 6_600_000)])
+        release.set()
+        assert await desk.take() == [
+            StopsSet(instrument=0, stop_loss_px=6_600_000, take_profit_px=0)
+        ]
+        assert [a.json["stopLoss"] for a in server.asked] == ["68000", "66000"]
+
+    play(story)
+
+
+def test_closed_gateway_refuses_stops() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        await gateway.close()
+        gateway.send([STOPS])
+        (event,) = desk.events
+        assert isinstance(event, StopsRejected)
 
     play(story)

@@ -227,6 +227,10 @@ class PrivateDecoder:
             realized_pnl=_money(row, "cumRealisedPnl"),
             seq=_integer(row, "seq"),
             updated_ms=_integer(row, "updatedTime"),
+            position_idx=hedge_index,
+            stop_loss_px=_stop_px(row, "stopLoss", instrument),
+            take_profit_px=_stop_px(row, "takeProfit", instrument),
+            leverage=_money(row, "leverage") or None,
         )
 
     def _coin(self, row: Row) -> OrderEvent | None:
@@ -314,6 +318,11 @@ def _fixed_or_zero(row: Row, key: str, scale: int) -> int:
         return _fixed(row, key, scale)
     except ValueError:
         return 0
+
+
+def _stop_px(row: Row, key: str, instrument: Instrument) -> int:
+    """0 where there is none: the venue says "", "0" or "0.00" then."""
+    return _fixed(row, key, instrument.price_scale)
 
 
 def _money(row: Row, key: str) -> Decimal:

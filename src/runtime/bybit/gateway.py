@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
-from fastbook.bybit import requests
-from fastbook.bybit.codes import Outcome, classify, classify_http
+from fastbook.bybit import requests, verdicts
 from fastbook.bybit.private import PrivateDecoder
+from fastbook.bybit.verdicts import LOCAL
 from fastbook.clock import Clock
 from fastbook.errors import (
     CredentialsError,
     FastbookError,
-    RequestError,
     TransportError,
     VenueError,
     WireError,
@@ -34,7 +33,6 @@ from fastbook.types import (
     Command,
     Instrument,
     OrderAbsent,
-    OrderAccepted,
     OrderEvent,
     OrderRejected,
     OrderUnknown,
@@ -42,24 +40,22 @@ from fastbook.types import (
     PlaceOrder,
     PositionSnapshot,
     QueryOrder,
+    SetStops,
 )
 
 from .lane import Lane
-from .rest import AMEND, CANCEL, CREATE, Page, RestClient
-from .rest_call import Answer
+from .rest import AMEND, CANCEL, CREATE, TRADING_STOP, Page, RestClient
 
 log = logging.getLogger("fastbook.gateway")
 
 QUEUE_FULL = "gateway queue full"
-LOCAL = 0
-"""The code of a refusal that no venue gave."""
-
 REPEATS_MAX = 3
 REPEAT_WAIT_S = 0.2
 QUERIES_IN_FLIGHT_MAX = 4
 CANCEL_QUEUE_MAX = 1_000
 QUERY_QUEUE_MAX = 1_000
-_ID_CHARS_MAX = 64
+STOPS_IN_FLIGHT_MAX = 4
+STOPS_QUEUE_MAX = 1_000
 
 OnEvents = Callable[[list[OrderEvent], int], None]
 
@@ -124,7 +120,9 @@ class RestGateway:
         self.queries = lane(
             "queries", in_flight_max=QUERIES_IN_FLIGHT_MAX, queue_max=QUERY_QUEUE_MAX
         )
+        self.stops = lane("stops", in_flight_max=STOPS_IN_FLIGHT_MAX, queue_max=STOPS_QUEUE_MAX)
         self._cancel_all_runs = False
+        self._stops_wanted: dict[tuple[int, int], SetStops] = {}  # bounded by positions
 
     def send(self, commands: Iterable[Command]) -> None:
         """Take `commands`; returns at once. Their outcomes come by `on_events`."""
@@ -153,12 +151,13 @@ class RestGateway:
                         partial(self._query, command.client_id, command.instrument),
                         OrderUnknown(client_id=command.client_id, reason=QUEUE_FULL),
                     )
+                case SetStops():
+                    self._offer_stops(command)
 
     async def close(self, grace_s: float = 3.0) -> None:
         """Take nothing more; what is under way gets `grace_s`, then its outcome is unknown."""
-        await asyncio.gather(
-            *(lane.close(grace_s) for lane in (self.orders, self.cancels, self.queries))
-        )
+        lanes = (self.orders, self.cancels, self.stops, self.queries)
+        await asyncio.gather(*(lane.close(grace_s) for lane in lanes))
 
     async def reconcile(self, since_ms: int = 0) -> list[OrderEvent]:
         """The venue's whole view: fills since then, open orders, positions, wallet.
@@ -226,7 +225,7 @@ class RestGateway:
             self.stats.unknown += isinstance(verdict, OrderUnknown)
             self.stats.rejected += isinstance(verdict, OrderRejected)
             self._tell([verdict])
-        if isinstance(verdict, OrderUnknown) and verdict.reason.startswith("duplicate"):
+        if verdicts.is_duplicate(verdict):
             self.stats.duplicates += 1
             await self._query(order.client_id, order.instrument)
 
@@ -237,25 +236,10 @@ class RestGateway:
             if pause_s := self._rest.pause_s(CREATE):
                 await asyncio.sleep(pause_s)
             answer = await self._rest.order_create(body)
-        except RequestError as e:
-            return OrderRejected(client_id=client_id, code=LOCAL, reason=str(e))
-        except CredentialsError as e:
-            self._fatal(e)
-            return OrderRejected(client_id=client_id, code=e.code, reason=str(e))
-        except VenueError as e:
-            outcome = classify(e.code)
-            if outcome is Outcome.DUPLICATE:
-                reason = f"duplicate client id: {e.code} {e.message}"
-                return OrderUnknown(client_id=client_id, reason=reason)
-            if outcome in (Outcome.REJECTED, Outcome.RETRY_SAFE):
-                return OrderRejected(client_id=client_id, code=e.code, reason=e.message)
-            return OrderUnknown(client_id=client_id, reason=str(e))
-        except TransportError as e:
-            refused = e.status and classify_http(e.status) is Outcome.REJECTED
-            if e.sent and not refused:
-                return OrderUnknown(client_id=client_id, reason=str(e))
-            return OrderRejected(client_id=client_id, code=LOCAL, reason=str(e))
-        return OrderAccepted(client_id=client_id, order_id=_order_id(answer))
+        except FastbookError as e:
+            self._alarm(e)
+            return verdicts.create_failed(client_id, e)
+        return verdicts.created(client_id, answer.result)
 
     # Amends and cancels.
 
@@ -266,20 +250,22 @@ class RestGateway:
                 await asyncio.sleep(pause_s)
             await self._rest.order_amend(body)
         except FastbookError as e:
-            self._cancel_refused(order.client_id, e)
+            self._change_failed(order.client_id, e)
 
     async def _cancel(self, order: CancelOrder) -> None:
         try:
             body = requests.cancel_body(self._instruments[order.instrument], order.client_id)
             if pause_s := self._rest.pause_s(CANCEL):
                 await asyncio.sleep(pause_s)
-            await self._repeated(lambda: self._rest.order_cancel(body))
+            await self._repeated(CANCEL, lambda: self._rest.order_cancel(body))
         except FastbookError as e:
-            self._cancel_refused(order.client_id, e)
+            self._change_failed(order.client_id, e)
 
     async def _cancel_all(self) -> None:
         try:
-            await self._repeated(lambda: self._rest.cancel_all(self._category, self._settles))
+            await self._repeated(
+                CANCEL, lambda: self._rest.cancel_all(self._category, self._settles)
+            )
         except FastbookError as e:
             self.stats.cancel_all_failed += 1
             if not isinstance(e, CredentialsError):  # whose exit code is its own
@@ -288,25 +274,61 @@ class RestGateway:
         finally:
             self._cancel_all_runs = False
 
-    async def _repeated(self, request: Callable[[], Awaitable[object]]) -> None:
-        """A cancel whose outcome is unknown is sent again: twice cancelled is cancelled."""
+    async def _repeated(self, path: str, request: Callable[[], Awaitable[object]]) -> None:
+        """What is unknown is sent again: twice cancelled is cancelled, and stops set twice stand."""
         for attempt in range(1, REPEATS_MAX + 1):
             try:
                 await request()
                 return
             except (TransportError, VenueError) as e:
-                if attempt == REPEATS_MAX or self._rest.blocked_s or not _worth_repeating(e):
+                again = verdicts.worth_repeating(e)
+                if attempt == REPEATS_MAX or self._rest.blocked_s or not again:
                     raise
             self.stats.cancel_repeats += 1
-            await asyncio.sleep(max(REPEAT_WAIT_S * attempt, self._rest.pause_s(CANCEL)))
+            await asyncio.sleep(max(REPEAT_WAIT_S * attempt, self._rest.pause_s(path)))
 
-    def _cancel_refused(self, client_id: str, error: FastbookError) -> None:
+    def _change_failed(self, client_id: str, error: FastbookError) -> None:
+        self._alarm(error)
+        if (told := verdicts.change_failed(client_id, error)) is not None:
+            self._tell([told])
+
+    def _alarm(self, error: FastbookError) -> None:
         if isinstance(error, CredentialsError):
             self._fatal(error)
-        code = error.code if isinstance(error, (VenueError, CredentialsError)) else LOCAL
-        if isinstance(error, VenueError) and classify(code) is Outcome.IDEMPOTENT:
-            return
-        self._tell([CancelRejected(client_id=client_id, code=code, reason=str(error))])
+
+    # Stops of positions.
+
+    def _offer_stops(self, stops: SetStops) -> None:
+        """One request a position at a time, and the last word wins: an older one that has not
+        left yet is forgotten, as two under way could arrive in any order."""
+        key = (stops.instrument, stops.position_idx)
+        runs = key in self._stops_wanted
+        self._stops_wanted[key] = stops
+        if not runs and not self.stops.offer(partial(self._set_stops, key)):
+            del self._stops_wanted[key]
+            self._tell([verdicts.stops_failed(stops, TransportError(QUEUE_FULL, sent=False))])
+
+    async def _set_stops(self, key: tuple[int, int]) -> None:
+        stops = self._stops_wanted[key]
+        done: OrderEvent | None = None
+        try:
+            while done is None or stops is not self._stops_wanted[key]:
+                stops = self._stops_wanted[key]
+                done = verdicts.stops_failed(stops, TransportError("cancelled task"))
+                done = await self._stops_verdict(stops)
+        finally:
+            del self._stops_wanted[key]
+            if done is not None:
+                self._tell([done])
+
+    async def _stops_verdict(self, stops: SetStops) -> OrderEvent:
+        try:
+            body = requests.trading_stop_body(self._instruments[stops.instrument], stops)
+            await self._repeated(TRADING_STOP, lambda: self._rest.trading_stop(body))
+        except FastbookError as e:
+            self._alarm(e)
+            return verdicts.stops_failed(stops, e)
+        return verdicts.stops_set(stops)
 
     # Queries.
 
@@ -346,17 +368,6 @@ class RestGateway:
 
 def _no_cancel(client_id: str) -> CancelRejected:
     return CancelRejected(client_id=client_id, code=LOCAL, reason=QUEUE_FULL)
-
-
-def _order_id(answer: Answer) -> str:
-    order_id = answer.result.get("orderId")
-    return order_id[:_ID_CHARS_MAX] if isinstance(order_id, str) else ""
-
-
-def _worth_repeating(error: TransportError | VenueError) -> bool:
-    if isinstance(error, TransportError):
-        return True
-    return classify(error.code) in (Outcome.UNKNOWN, Outcome.RETRY_SAFE)
 
 
 def _own_rows(answer: Page | BaseException, client_id: str) -> list[dict[str, object]]:

@@ -22,6 +22,7 @@ from .venue_time import TimeSample, VenueTime
 
 CREATE, AMEND, CANCEL = "/v5/order/create", "/v5/order/amend", "/v5/order/cancel"
 CANCEL_ALL = "/v5/order/cancel-all"
+TRADING_STOP = "/v5/position/trading-stop"
 
 PAGES_MAX = 100
 """Of one list. A list that is longer is an error: half a list must not pass for the whole."""
@@ -151,6 +152,9 @@ class RestClient:
 
     async def order_cancel(self, body: bytes) -> Answer:
         return await self._caller.post(CANCEL, body)
+
+    async def trading_stop(self, body: bytes) -> Answer:
+        return await self._caller.post(TRADING_STOP, body)
 
     async def cancel_all(self, category: Category, settles: Iterable[str]) -> None:
         """Cancel until the venue reports no open order, in every settle coin.

@@ -375,3 +375,25 @@ def test_whatever_comes_is_an_event_or_counted(
     events = decoder.decode(frame(topic, {**base, **changes}, row))
     seen = len(events) + decoder.bad_rows + decoder.foreign
     assert seen >= 2 or topic == "wallet"
+
+
+def test_position_shows_what_protects_it(decoder: PrivateDecoder) -> None:
+    row = {
+        **POSITION,
+        "takeProfit": "70000",
+        "stopLoss": "68000.10",
+        "positionIdx": 2,
+        "leverage": "10",
+    }
+    (seen,) = decoder.decode(frame("position", row))
+    assert isinstance(seen, PositionSnapshot)
+    assert (seen.take_profit_px, seen.stop_loss_px) == (7_000_000, 6_800_010)
+    assert (seen.position_idx, seen.leverage) == (2, Decimal(10))
+
+
+@pytest.mark.parametrize("nothing", ["", "0", "0.00", None])
+def test_position_without_stops(decoder: PrivateDecoder, nothing: object) -> None:
+    row = {**POSITION, "takeProfit": nothing, "stopLoss": nothing, "leverage": nothing}
+    (seen,) = decoder.decode(frame("position", row))
+    assert isinstance(seen, PositionSnapshot)
+    assert (seen.take_profit_px, seen.stop_loss_px, seen.leverage) == (0, 0, None)

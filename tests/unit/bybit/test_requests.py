@@ -12,7 +12,16 @@ from tests.support_bybit import KEY, LINEAR, SECRET, SPOT
 
 from fastbook.bybit import requests
 from fastbook.errors import RequestError
-from fastbook.types import AmendOrder, Category, OrderType, PlaceOrder, Side, TimeInForce
+from fastbook.types import (
+    AmendOrder,
+    Category,
+    Instrument,
+    OrderType,
+    PlaceOrder,
+    SetStops,
+    Side,
+    TimeInForce,
+)
 
 
 def place(**changes: object) -> PlaceOrder:
@@ -141,3 +150,95 @@ def test_numbers_leave_exactly(ticks: int, lots: int) -> None:
     assert Decimal(px_text) == LINEAR.px_decimal(px)
     assert Decimal(qty_text) == LINEAR.qty_decimal(qty)
     assert "e" not in (px_text + qty_text).lower()
+
+
+def test_create_with_stops_names_mode_and_trigger() -> None:
+    order = place(stop_loss_px=2_900_000, take_profit_px=3_100_000, position_idx=1)
+    body = orjson.loads(requests.create_body(LINEAR, order))
+    assert body["positionIdx"] == 1
+    assert {k: body[k] for k in body if k.startswith(("stop", "take", "tp", "sl"))} == {
+        "tpslMode": "Full",
+        "takeProfit": "31000",
+        "tpTriggerBy": "MarkPrice",
+        "stopLoss": "29000",
+        "slTriggerBy": "MarkPrice",
+    }
+    only_stop = orjson.loads(requests.create_body(LINEAR, place(stop_loss_px=2_900_000)))
+    assert "takeProfit" not in only_stop
+    only_target = orjson.loads(requests.create_body(LINEAR, place(take_profit_px=2_900_000)))
+    assert "stopLoss" not in only_target
+
+
+@pytest.mark.parametrize(
+    ("where", "order", "complaint"),
+    [
+        (LINEAR, place(stop_loss_px=2_900_000, reduce_only=True), "reduce-only order carries no"),
+        (LINEAR, place(stop_loss_px=2_900_001), "multiple of the tick"),
+        (LINEAR, place(position_idx=3), "positionIdx is 0, 1 or 2"),
+        (SPOT, place(stop_loss_px=2_900_000), "spot order carries no stops"),
+        (SPOT, place(reduce_only=True), "no reduce-only purchases"),
+    ],
+)
+def test_create_refuses_what_the_venue_cannot_take(
+    where: Instrument, order: PlaceOrder, complaint: str
+) -> None:
+    with pytest.raises(RequestError, match=complaint):
+        requests.create_body(where, order)
+
+
+def test_sale_of_spot_holdings_needs_no_flag() -> None:
+    body = orjson.loads(requests.create_body(SPOT, place(side=Side.SELL, reduce_only=True)))
+    assert "reduceOnly" not in body
+
+
+def test_stops_of_a_position() -> None:
+    stops = SetStops(instrument=0, stop_loss_px=2_900_000, position_idx=2)
+    assert orjson.loads(requests.trading_stop_body(LINEAR, stops)) == {
+        "category": "linear",
+        "symbol": "BTCUSDT",
+        "positionIdx": 2,
+        "tpslMode": "Full",
+        "takeProfit": "0",
+        "stopLoss": "29000",
+        "tpTriggerBy": "MarkPrice",
+        "slTriggerBy": "MarkPrice",
+    }
+    with pytest.raises(RequestError, match="spot has no positions"):
+        requests.trading_stop_body(SPOT, stops)
+
+
+def test_batches_are_rows_without_category() -> None:
+    rows = [requests.create_row(LINEAR, place(client_id=f"c-{i}")) for i in (1, 2)]
+    body = orjson.loads(requests.batch_body(Category.LINEAR, rows))
+    assert body["category"] == "linear"
+    assert [row["orderLinkId"] for row in body["request"]] == ["c-1", "c-2"]
+    assert all("category" not in row for row in body["request"])
+    cancels = requests.batch_body(Category.LINEAR, [requests.cancel_row(LINEAR, "c-1")])
+    assert cancels == (
+        b'{"category":"linear","request":[{"symbol":"BTCUSDT","orderLinkId":"c-1"}]}'
+    )
+    with pytest.raises(RequestError, match="at least one row"):
+        requests.batch_body(Category.LINEAR, [])
+
+
+def test_cancel_all_by_filter() -> None:
+    assert requests.cancel_all_body(
+        Category.LINEAR, settle="USDT", order_filter="StopOrder", stop_order_type="Stop"
+    ) == (
+        b'{"category":"linear","settleCoin":"USDT","orderFilter":"StopOrder",'
+        b'"stopOrderType":"Stop"}'
+    )
+
+
+def test_trade_connection_requests() -> None:
+    body = requests.cancel_body(LINEAR, "c-1")
+    assert requests.trade_request("order.cancel", body, "r-1", 1_700_000_000_000, 5_000) == (
+        b'{"reqId":"r-1","header":{"X-BAPI-TIMESTAMP":"1700000000000",'
+        b'"X-BAPI-RECV-WINDOW":"5000"},"op":"order.cancel","args":[{"category":"linear",'
+        b'"symbol":"BTCUSDT","orderLinkId":"c-1"}]}'
+    )
+    assert requests.trade_ping("p-1") == b'{"reqId":"p-1","op":"ping"}'
+    assert requests.trade_auth(KEY, SECRET.encode(), 1700000010000, "auth-1") == (
+        b'{"reqId":"auth-1","op":"auth","args":["DEMOKEY0000000001",1700000010000,'
+        b'"92e108ad227c8dbeee4b080cda6e6512fb06c80e30d40401e911ba711950d12f"]}'
+    )
