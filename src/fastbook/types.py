@@ -161,6 +161,45 @@ class OrderIntent:
     confidence: float = 1.0
     book_u: int = 0
     book_ts_ms: int = 0
+    stop_loss_px: int = 0  # attached to the order, kept by the venue; 0 = none
+    take_profit_px: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a strategy wants to rest: one post-only order of its own on this side, here.
+
+    `qty` 0 withdraws it. The engine places, amends or cancels so that it comes true; a side that
+    is not mentioned stays as it is.
+    """
+
+    instrument: int
+    side: Side
+    px: int
+    qty: int
+    strategy: str
+    reason: str
+    book_u: int = 0
+    book_ts_ms: int = 0
+
+
+Intent = OrderIntent | Quote
+"""What a strategy may answer with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendIntent:
+    """New price and new total quantity of a resting order. Leaves only when `Approved`."""
+
+    client_id: str
+    instrument: int
+    side: Side
+    px: int
+    qty: int
+    strategy: str
+    reason: str
+    book_u: int = 0
+    book_ts_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +317,20 @@ class OrderAbsent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRejected:
-    """A cancel or amend was refused; says nothing about the order itself."""
+    """A cancel was refused; says nothing about the order itself."""
+
+    client_id: str
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendRejected:
+    """A definite no to an amend: the order stands as it was, or is gone.
+
+    An amend whose outcome is open has no event: the order counts at the worse of both until a
+    row tells.
+    """
 
     client_id: str
     code: int
@@ -369,6 +421,7 @@ OrderEvent = (
     | OrderUnknown
     | OrderAbsent
     | CancelRejected
+    | AmendRejected
     | OrderUpdate
     | Execution
     | PositionSnapshot

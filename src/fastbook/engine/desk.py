@@ -60,6 +60,7 @@ class Stats:
     fills: int = 0
     duplicate_fills: int = 0
     external_fills: int = 0
+    parked_overdue: int = 0  # fills that have waited long for an order that may be theirs
     rejected: int = 0
     unknown: int = 0
     never_accepted: int = 0
@@ -245,9 +246,9 @@ class Desk:
             position=self.portfolio.qty(index),
             working_buy=sum(o.reserved for o in buys),
             working_sell=sum(o.reserved for o in sells),
-            own_bid_max=max((o.px for o in buys if not o.state.terminal), default=0),
-            own_ask_min=min((o.px for o in sells if not o.state.terminal), default=0),
-            working_px_max=max((o.px for o in working), default=0),
+            own_bid_max=max((o.px_max for o in buys if not o.state.terminal), default=0),
+            own_ask_min=min((o.px_min for o in sells if not o.state.terminal), default=0),
+            working_px_max=max((o.px_max for o in working), default=0),
             others_notional=sum(
                 (self._worst_notional(i) for i in sorted(others) if i != index), Decimal(0)
             ),
@@ -263,7 +264,7 @@ class Desk:
         held = self.portfolio.qty(index)
         longest = held + sum(o.reserved for o in working if o.side is Side.BUY)
         shortest = sum(o.reserved for o in working if o.side is Side.SELL) - held
-        px = max((o.px for o in working), default=0)
+        px = max((o.px_max for o in working), default=0)
         mark = self.portfolio.mark(index)
         if mark is not None:
             px = max(px, -int(-mark.scaleb(lane.instrument.price_scale) // 1))

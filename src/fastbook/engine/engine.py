@@ -374,6 +374,9 @@ class Engine:
         for stranger in self.orders.take_strangers(recv_ns - _STRANGER_NS):
             self.stats.external_fills += 1
             self.journal.append("external", stranger, recv_ns)
+        for late in self.orders.take_overdue(recv_ns - _STRANGER_NS):
+            self.stats.parked_overdue += 1
+            self.journal.append("parked", late, recv_ns)
         if self.portfolio.compare(recv_ns):
             self.stats.mismatches += 1
             said = "; ".join(self.portfolio.differences())

@@ -1,7 +1,8 @@
 """What becomes of an approved intent: orders, the ledger of positions, and the commands."""
 
 from fastbook.execution.executor import Executor, ExecutorParams
-from fastbook.execution.orders import Booking, Change, Order, Orders
+from fastbook.execution.order import Booking, Change, Order
+from fastbook.execution.orders import Orders
 from fastbook.execution.portfolio import Portfolio, TradeRecord
 
 __all__ = [

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 
 from fastbook.clock import TokenBucket
 from fastbook.errors import ConfigError
-from fastbook.execution.orders import Order, Orders
+from fastbook.execution.order import Order
+from fastbook.execution.orders import Orders
 from fastbook.types import (
     Approved,
     CancelOrder,
@@ -80,6 +81,8 @@ class Executor:
             order_type=order.order_type,
             tif=order.tif,
             reduce_only=order.reduce_only,
+            stop_loss_px=intent.stop_loss_px,
+            take_profit_px=intent.take_profit_px,
         )
 
     def in_flight(self, instrument: int, strategy: str) -> bool:

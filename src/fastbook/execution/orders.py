@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 
 from fastbook.errors import ConfigError
+from fastbook.execution.order import Booking, Change, Order
+from fastbook.execution.parking import Parking
 from fastbook.types import (
+    AmendRejected,
     CancelRejected,
     Execution,
     OrderAbsent,
@@ -25,8 +26,6 @@ from fastbook.types import (
     OrderType,
     OrderUnknown,
     OrderUpdate,
-    Side,
-    TimeInForce,
 )
 
 CLIENT_ID_CHARS_MAX = 36
@@ -58,82 +57,17 @@ _OPEN_WORDS = frozenset(
     }
 )
 
+_UNSURE = frozenset({OrderState.SENT, OrderState.UNKNOWN})
+
 OrderFact = (
-    OrderAccepted | OrderRejected | OrderUnknown | OrderAbsent | CancelRejected | OrderUpdate
+    OrderAccepted
+    | OrderRejected
+    | OrderUnknown
+    | OrderAbsent
+    | CancelRejected
+    | AmendRejected
+    | OrderUpdate
 )
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Order:
-    """One order. Written by `Orders` and, for the timers, by `Executor`; others only read."""
-
-    client_id: str
-    strategy: str
-    instrument: int
-    side: Side
-    px: int
-    qty: int
-    order_type: OrderType
-    tif: TimeInForce
-    reduce_only: bool
-    sent_ns: int
-    sent_ms: int
-    state: OrderState = OrderState.SENT
-    order_id: str = ""
-    acked: bool = False
-    seen: bool = False  # the venue itself has named it: a row or a fill, not just an answer
-    cum_qty: int = 0  # what the venue says has traded
-    booked_qty: int = 0  # what our ledger has booked
-    updated_ms: int = 0
-    reason: str = ""
-    absences: int = 0
-    absent_ns: int = 0
-    closed_ns: int = 0
-    # Timers of the executor:
-    query_due_ns: int | None = None
-    queries: int = 0
-    cancel_due_ns: int | None = None
-    cancels: int = 0
-
-    @property
-    def reserved(self) -> int:
-        """What may still change the position because of this order."""
-        most = self.cum_qty if self.state.terminal else max(self.qty, self.cum_qty)
-        return max(0, most - self.booked_qty)
-
-    @property
-    def working(self) -> bool:
-        """Its story is not over: open, or closed with fills that have not arrived."""
-        return not self.state.terminal or self.cum_qty > self.booked_qty
-
-    @property
-    def may_rest(self) -> bool:
-        return not self.state.terminal and self.tif not in (TimeInForce.IOC, TimeInForce.FOK)
-
-
-class Booking(Enum):
-    """What became of an execution."""
-
-    BOOKED = "booked"
-    PARKED = "parked"  # of no order we know yet; booked on it when its id turns up
-    DUPLICATE = "duplicate"
-    OVERFILL = "overfill"  # booked, but now more than was ordered: the ledger is in doubt
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one fact did to one order."""
-
-    order: Order
-    before: OrderState
-    fills: tuple[Execution, ...] = ()
-    """Parked executions that found their order through this fact."""
-    ghost: bool = False
-    """An order that was given up for never accepted exists after all."""
-
-    @property
-    def closed(self) -> bool:
-        return self.order.state.terminal and not self.before.terminal
 
 
 class Orders:
@@ -188,7 +122,7 @@ class Orders:
         self._working_count = 0
         self._closed: OrderedDict[str, None] = OrderedDict()
         self._exec_ids: OrderedDict[str, None] = OrderedDict()
-        self._parked: OrderedDict[str, tuple[Execution, int]] = OrderedDict()
+        self._parking = Parking(parked_max)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -216,7 +150,7 @@ class Orders:
 
     @property
     def parked_count(self) -> int:
-        return len(self._parked)
+        return len(self._parking)
 
     def __len__(self) -> int:
         return len(self._orders)
@@ -242,6 +176,21 @@ class Orders:
         self._orders[order.client_id] = order
         self._file(order, now_ns)
         return order
+
+    def amend(self, order: Order, px: int, qty: int, now_ns: int) -> None:
+        """Note an amend to `px` and the total `qty` before it is sent.
+
+        From here on the order counts at the worse of old and new, until a row shows the new
+        values, the venue refuses the amend, or a row comes when a late amend would be refused as
+        too old. Raises ValueError unless the order rests and no other amend is under way.
+        """
+        if not order.may_rest or order.amending or order.state in _UNSURE:
+            raise ValueError(f"{order.client_id} cannot be amended now: {order.state.value}")
+        if px <= 0 or qty <= 0:
+            raise ValueError(f"an amend needs a price and a quantity: {px}, {qty}")
+        order.amend_px, order.amend_qty = px, qty
+        order.amend_ns = now_ns
+        order.amends += 1
 
     def _next_id(self, strategy: str) -> str:
         self._count += 1
@@ -270,7 +219,7 @@ class Orders:
             self._learn_id(order, order_id)
 
         if isinstance(fact, OrderUpdate):
-            ghost = self._merge_row(order, fact)
+            ghost = self._merge_row(order, fact, now_ns)
         elif isinstance(fact, OrderAccepted):
             self._merge_accepted(order, now_ns)
         elif isinstance(fact, OrderRejected):
@@ -282,6 +231,9 @@ class Orders:
                 order.reason = fact.reason
         elif isinstance(fact, OrderAbsent):
             self._merge_absent(order, fact, now_ns)
+        elif isinstance(fact, AmendRejected):
+            self._end_amend(order)
+            order.query_due_ns = now_ns  # perhaps it is gone, or has just traded
         elif order.state is not OrderState.SENT and order.working:
             # A refused cancel says nothing about the order; perhaps it has just traded. Ask.
             order.query_due_ns = now_ns
@@ -302,7 +254,7 @@ class Orders:
         self.mark(execution.exec_id)
         order = self.find(execution.client_id, execution.order_id)
         if order is None:
-            self._park(execution, now_ns)
+            self.counters["parked_dropped"] += self._parking.add(execution, now_ns)
             return Booking.PARKED, None
         if execution.order_id:
             self._learn_id(order, execution.order_id)
@@ -325,15 +277,33 @@ class Orders:
             order.query_due_ns = now_ns
 
     def take_strangers(self, older_than_ns: int) -> list[Execution]:
-        """Parked executions that nobody claimed since then: trades from outside this session."""
-        found = [e for e, parked_ns in self._parked.values() if parked_ns <= older_than_ns]
-        for execution in found:
-            del self._parked[execution.exec_id]
+        """Parked executions of no order of this session: trades from outside. Each is told once.
+
+        They stay parked: should an order turn up that they belong to, they are booked on it.
+        """
+        found = []
+        for execution in self._parking.overdue(older_than_ns):
+            if not self._claimable(execution) and self._parking.tell_stranger(execution):
+                found.append(execution)
         return found
+
+    def take_overdue(self, older_than_ns: int) -> list[Execution]:
+        """Parked executions that an order whose venue id we lack may claim yet. Each once."""
+        found = []
+        for execution in self._parking.overdue(older_than_ns):
+            if self._claimable(execution) and self._parking.tell_overdue(execution):
+                found.append(execution)
+        return found
+
+    def _claimable(self, execution: Execution) -> bool:
+        return any(
+            not order.order_id and order.side is execution.side and not order.state.terminal
+            for order in self._working.get(execution.instrument, {}).values()
+        )
 
     # --- merges ----------------------------------------------------------------------------
 
-    def _merge_row(self, order: Order, row: OrderUpdate) -> bool:
+    def _merge_row(self, order: Order, row: OrderUpdate, now_ns: int) -> bool:
         order.seen = order.acked = True
         order.cum_qty = max(order.cum_qty, row.cum_qty)
         if row.updated_ms >= order.updated_ms and not order.state.terminal:
@@ -342,6 +312,7 @@ class Orders:
                 order.qty = row.qty  # an amend by us or by hand
             if row.px > 0 and order.order_type is OrderType.LIMIT:
                 order.px = row.px
+            self._settle_amend(order, row, now_ns)
         ghost = order.state is OrderState.NEVER_ACCEPTED
         if ghost:
             # Our own inference, and the venue knows better. It alone can be taken back.
@@ -361,6 +332,18 @@ class Orders:
         order.query_due_ns = None  # this is the answer
         order.queries = 0
         return ghost
+
+    def _settle_amend(self, order: Order, row: OrderUpdate, now_ns: int) -> None:
+        """The amend is done, or can be no more: the venue refuses a request that old."""
+        if not order.amending:
+            return
+        done = (row.px, row.qty) == (order.amend_px, order.amend_qty)
+        bound_ns = (self.recv_window_ms + _ABSENCE_GRACE_MS) * 1_000_000
+        if done or now_ns - order.amend_ns > bound_ns:
+            self._end_amend(order)
+
+    def _end_amend(self, order: Order) -> None:
+        order.amend_px = order.amend_qty = order.amend_ns = 0
 
     def _merge_accepted(self, order: Order, now_ns: int) -> None:
         order.acked = True
@@ -422,23 +405,15 @@ class Orders:
             order.order_id = order_id
             self._ids[order_id] = order.client_id
 
-    def _park(self, execution: Execution, now_ns: int) -> None:
-        self._parked[execution.exec_id] = (execution, now_ns)
-        if len(self._parked) > self.parked_max:
-            self._parked.popitem(last=False)
-            self.counters["parked_dropped"] += 1
-
     def _unpark(self, order: Order) -> tuple[Execution, ...]:
-        if not self._parked:
-            return ()
-        mine = [e for e, _ in self._parked.values() if e.order_id == order.order_id]
-        for execution in mine:
-            _, parked_ns = self._parked.pop(execution.exec_id)
+        claimed = self._parking.claim(order.order_id)
+        for execution, parked_ns in claimed:
             self._book_on(order, execution, parked_ns)
-        return tuple(mine)
+        return tuple(execution for execution, _ in claimed)
 
     def _settle(self, order: Order, now_ns: int) -> None:
         if order.state.terminal:
+            self._end_amend(order)
             order.closed_ns = order.closed_ns or now_ns
             if order.booked_qty >= order.cum_qty:
                 order.query_due_ns = None

@@ -10,12 +10,14 @@ from tests.support_decide import SECOND, fill, intent, row_of
 from fastbook.errors import ConfigError
 from fastbook.execution import Booking, Order, Orders
 from fastbook.types import (
+    AmendRejected,
     CancelRejected,
     OrderAbsent,
     OrderAccepted,
     OrderRejected,
     OrderState,
     OrderUnknown,
+    TimeInForce,
 )
 
 SENT_MS = 1_700_000_000_000
@@ -165,6 +167,111 @@ def test_an_early_fill_waits_for_its_order() -> None:
     assert change.fills == (early,)
     assert order.booked_qty == 30
     assert orders.take_strangers(10**12) == []
+    assert orders.take_overdue(10**12) == []
+    assert orders.parked_count == 0
+
+
+def test_a_fill_that_waits_for_an_answer_is_overdue_and_no_stranger() -> None:
+    orders = Orders("n1")
+    order = sent(orders)
+    early = fill("e1", "", order_id="v9", qty=30)
+    orders.book(early, 5)
+    assert orders.take_overdue(4) == []
+    assert orders.take_overdue(5) == [early]
+    assert orders.take_overdue(5) == []
+    assert orders.take_strangers(5) == []
+
+    # However late the answer comes, the fill finds its order.
+    orders.apply(OrderAccepted(client_id=order.client_id, order_id="v9"), 10**10)
+    assert order.booked_qty == 30
+
+
+def test_a_stranger_that_is_claimed_after_all_is_booked() -> None:
+    orders = Orders("n1")
+    sent_order = sent(orders)
+    orders.apply(OrderAccepted(client_id=sent_order.client_id, order_id="v1"), 1)
+    alien = fill("e1", "", order_id="v2", qty=30)
+    orders.book(alien, 5)
+    assert orders.take_strangers(5) == [alien]
+    late = sent(orders)
+    orders.apply(OrderAccepted(client_id=late.client_id, order_id="v2"), 9)
+    assert late.booked_qty == 30
+
+
+def resting(orders: Orders) -> Order:
+    order = orders.create(intent(tif=TimeInForce.GTC), now_ns=0, wall_ms=1_000)
+    orders.apply(row_of(order.client_id, "New"), 1)
+    return order
+
+
+def test_an_amend_under_way_counts_at_the_worse_of_both() -> None:
+    orders = Orders("n1")
+    order = resting(orders)
+    orders.amend(order, 50_020, 150, 10)
+    assert (order.amending, order.reserved, order.px_max, order.px_min) == (
+        True,
+        150,
+        50_020,
+        50_010,
+    )
+    orders.apply(row_of(order.client_id, "New", updated_ms=2), 11)  # of before the amend
+    assert order.amending
+    orders.apply(row_of(order.client_id, "New", px=50_020, qty=150, updated_ms=3), 12)
+    assert (order.amending, order.px, order.qty, order.reserved) == (False, 50_020, 150, 150)
+    assert (order.px_max, order.px_min) == (50_020, 50_020)
+
+
+def test_a_smaller_amend_frees_nothing_before_it_is_done() -> None:
+    orders = Orders("n1")
+    order = resting(orders)
+    orders.amend(order, 50_000, 40, 10)
+    assert (order.reserved, order.px_max, order.px_min) == (100, 50_010, 50_000)
+    orders.apply(row_of(order.client_id, "New", px=50_000, qty=40, updated_ms=3), 12)
+    assert order.reserved == 40
+
+
+def test_a_lost_amend_ends_when_it_can_come_no_more() -> None:
+    orders = Orders("n1")
+    order = resting(orders)
+    orders.amend(order, 50_020, 150, 10)
+    orders.apply(row_of(order.client_id, "New", updated_ms=2), 10 + 6 * SECOND)
+    assert order.amending
+    orders.apply(row_of(order.client_id, "New", updated_ms=3), 11 + 6 * SECOND)
+    assert (order.amending, order.reserved) == (False, 100)
+
+
+def test_a_refused_amend_leaves_the_order_and_asks() -> None:
+    orders = Orders("n1")
+    order = resting(orders)
+    orders.amend(order, 50_020, 150, 10)
+    orders.apply(CancelRejected(client_id=order.client_id, code=1, reason="of a cancel"), 11)
+    assert order.amending
+    orders.apply(AmendRejected(client_id=order.client_id, code=110001, reason="gone"), 12)
+    assert (order.amending, order.px, order.query_due_ns) == (False, 50_010, 12)
+
+
+def test_an_amend_ends_with_its_order() -> None:
+    orders = Orders("n1")
+    order = resting(orders)
+    orders.amend(order, 50_020, 150, 10)
+    orders.apply(row_of(order.client_id, "Cancelled", updated_ms=3, cum_qty=30), 12)
+    assert (order.amending, order.reserved) == (False, 30)
+
+
+def test_only_a_resting_order_is_amended_and_once_at_a_time() -> None:
+    orders = Orders("n1")
+    with pytest.raises(ValueError, match="cannot be amended"):
+        orders.amend(sent(orders), 50_020, 150, 10)  # immediate
+    unheard = orders.create(intent(tif=TimeInForce.GTC), now_ns=0, wall_ms=1_000)
+    with pytest.raises(ValueError, match="cannot be amended"):
+        orders.amend(unheard, 50_020, 150, 10)
+    order = resting(orders)
+    for px, qty in ((0, 10), (10, 0), (-1, 1)):
+        with pytest.raises(ValueError, match="needs a price"):
+            orders.amend(order, px, qty, 10)
+    orders.amend(order, 50_020, 150, 10)
+    with pytest.raises(ValueError, match="cannot be amended"):
+        orders.amend(order, 50_030, 150, 11)
 
 
 def test_strangers_are_handed_out_once() -> None:
