@@ -38,6 +38,16 @@ def test_a_day_of_two_hundred_agents_balances_to_the_last_digit() -> None:
     assert not unexpected
 
 
+def test_a_day_on_which_winners_pay_for_losers_balances_too() -> None:
+    day = TradingDay(seed=12, agents=100)
+    for _ in range(4):
+        day.run(4000)
+        for index in range(len(day.fair)):
+            day.fair[index] *= 0.97 if index % 2 else 1.03
+        day.check()
+    assert day.venue.deleveraged > 5
+
+
 @pytest.fixture
 def short_day() -> TradingDay:
     day = TradingDay(seed=3, agents=30)

@@ -56,7 +56,10 @@ class TradingDay:
         self.markets = markets()
         self.instruments = [market.instrument for market in self.markets]
         self.books = [MatchingBook() for _ in self.markets]
-        rules = VenueRules(closed_orders_max=20, executions_max=20, events_max=50)
+        rules = VenueRules(
+            closed_orders_max=20, executions_max=20, events_max=50,
+            insurance_fund=Decimal(1_000_000 * (seed % 2)),  # none: winners pay
+        )  # fmt: skip
         self.venue = Venue(self.instruments, self.books, rules, seed=seed)
         self.fair = [float(market.start_px) for market in self.markets]
         for market in self.markets:

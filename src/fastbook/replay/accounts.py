@@ -178,6 +178,7 @@ class Account:
         self.positions: dict[tuple[int, int], Position] = {}  # by (instrument, position index)
         self.working: dict[tuple[int, int], Working] = {}
         self.hedged_symbols: set[int] = set()
+        self.reduce_only: set[int] = set()  # symbols that the venue lets it only leave
         self.margin_mode = "REGULAR_MARGIN"
         self.clamps_limit_px: bool | None = None  # None: as the venue's rules say
         self._leverage = leverage

@@ -16,6 +16,7 @@ from fastbook.replay.intake import NewOrder
 from fastbook.replay.margin import Prices, symbol_margin
 from fastbook.replay.money import EXACT, ZERO, contract_value, minus, notional, plus, times
 from fastbook.replay.order import Trigger
+from fastbook.replay.tiers import size_of, tier_for_leverage
 from fastbook.types import Category, Instrument, OrderType, Side
 
 
@@ -130,6 +131,7 @@ class Admission:
             self._check_coins(account, instrument, new, px, qty, replaces)
         elif not reduce_only:
             idx = new.position_idx
+            self.check_tier(account, instrument, idx, new.side, px, qty)
             self._check_margin(account, instrument, idx, new.side, px, qty, replaces)
 
     def _check_coins(
@@ -189,6 +191,25 @@ class Admission:
         fee = times(contract_value(instrument, px, qty), rates.taker)
         if self._clearing.shortfall(account, instrument.settle, plus(more, max(ZERO, fee))):
             raise VenueError(intake.INSUFFICIENT_BALANCE, "ab not enough for new order")
+
+    def check_tier(
+        self, account: Account, instrument: Instrument, idx: int, side: Side, px: int, qty: int
+    ) -> None:
+        """110023 where only leaving is allowed, 110090 beyond the tiers of the leverage."""
+        position = account.positions.get((instrument.index, idx))
+        held = position.qty if position is not None else 0
+        after = abs(held + side * qty)
+        if after <= abs(held):
+            return
+        if instrument.index in account.reduce_only:
+            raise VenueError(
+                intake.ONLY_REDUCING, "Currently only reducing the position is allowed"
+            )
+        most = tier_for_leverage(instrument, account.leverage(instrument)).limit
+        if size_of(instrument, after, instrument.px_decimal(px)) > most:
+            raise VenueError(
+                intake.RISK_LIMIT_EXCEEDED, "Position value exceeds the risk limit of the leverage"
+            )
 
     # Prices that must be on the right side of the market.
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from fastbook.errors import ConfigError
-from fastbook.replay.accounts import Account, Event, Order, Row
+from fastbook.replay.accounts import Account, Event, Order, Position, Row
 from fastbook.replay.margin import Figures, Prices
 from fastbook.replay.money import ZERO, contract_value, minus, pico, plus, times
-from fastbook.replay.rows import execution_row, order_row, position_row
+from fastbook.replay.ranking import adl_rank
+from fastbook.replay.rows import Standing, execution_row, order_row, position_row
+from fastbook.replay.ruin import Backing, ruin_px
 from fastbook.types import Category, Instrument, Side
 
 
@@ -36,6 +38,7 @@ class VenueRules:
     clamp_limit_px: bool = True  # derivatives: move the price to the band; False refuses it
     funding_rate: Decimal = Decimal("0.0001")  # of the value, per interval, where not set
     funding_interval_ms: int = 8 * 3600 * 1000
+    insurance_fund: Decimal = Decimal(1_000_000)  # USD; used up, winners pay (deleveraging)
     conditional_orders_max: int = 10  # per account and symbol, waiting for their trigger
     active_orders_max: int = 500  # per account and symbol (spot: per account)
     closed_orders_max: int = 10_000  # remembered per account
@@ -93,7 +96,7 @@ class Clearing:
         session: int = 0,
     ) -> None:
         self._instruments = instruments
-        self._prices = prices
+        self.prices = prices
         self._rules = rules
         self._accounts = accounts
         # Only ids are drawn from it: a later session of the same market gives none out twice.
@@ -140,7 +143,7 @@ class Clearing:
             is_maker=is_maker,
             closed=closed,
             pnl=pnl,
-            mark=self._prices.mark(instrument.index),
+            mark=self.prices.mark(instrument.index),
             now_ms=now_ms,
             seq=seq,
             exec_type=exec_type,
@@ -184,7 +187,7 @@ class Clearing:
         return coin, fee
 
     def figures(self, account: Account) -> Figures:
-        return Figures(account, self._instruments, self._prices)
+        return Figures(account, self._instruments, self.prices)
 
     def tell(
         self, account: Account, instrument: Instrument, told: Told, now_ms: int, seq: int
@@ -198,21 +201,49 @@ class Clearing:
             account.tell(Event("order", category, match_id, now_ms, tuple(told.orders)))
         if told.executions:
             account.tell(Event("execution", category, match_id, now_ms, tuple(told.executions)))
+        figures = self.figures(account)
         if instrument.category is not Category.SPOT:
+            held = [account.position(instrument, idx) for idx in account.indexes(instrument)]
             rows = tuple(
-                position_row(
-                    account.position(instrument, idx),
-                    mark=self._prices.mark(instrument.index),
-                    leverage=account.leverage(instrument),
-                    seq=seq,
-                )
-                for idx in account.indexes(instrument)
+                position_row(position, self.standing(account, position, figures), seq=seq)
+                for position in held
             )
             event_id = f"{account.uid}_position_{now_ms}"
             account.tell(Event("position", category, event_id, now_ms, rows))
-        wallet = self.figures(account).row()
+        wallet = figures.row()
         wallet_id = f"{account.uid}{self.new_id(Category.LINEAR)}"
         account.tell(Event("wallet", "", wallet_id, now_ms, (wallet,)))
+
+    def standing(self, account: Account, position: Position, figures: Figures) -> Standing:
+        """What the row of a position says besides the position. O(accounts) when it is open."""
+        instrument = position.instrument
+        mark, leverage = self.prices.mark(instrument.index), account.leverage(instrument)
+        reduce_only = instrument.index in account.reduce_only
+        if not position.qty:
+            return Standing(mark=mark, leverage=leverage, reduce_only=reduce_only)
+        liquidation_px, bankruptcy_px = ruin_px(
+            position, mark, leverage, self.backing(account, instrument, figures)
+        )
+        return Standing(
+            mark=mark,
+            leverage=leverage,
+            liquidation_px=liquidation_px,
+            bankruptcy_px=bankruptcy_px,
+            adl_rank=adl_rank(self._accounts.values(), position, mark),
+            reduce_only=reduce_only,
+        )
+
+    def backing(self, account: Account, instrument: Instrument, figures: Figures) -> Backing | None:
+        """What carries the positions of a symbol; None when each has its own margin."""
+        if account.margin_mode == "ISOLATED_MARGIN":
+            return None
+        totals, coin = figures.account, figures.coins[instrument.settle]
+        return Backing(
+            equity=totals["equity"],
+            maintenance=totals["position_mm"],
+            coins=coin["equity"],
+            dollars=self.prices.dollars(instrument.settle),
+        )
 
     def tell_order(self, order: Order, now_ms: int, seq: int) -> None:
         """Queue the present state of one order, with position and wallet behind it."""

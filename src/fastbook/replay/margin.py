@@ -14,7 +14,8 @@ from typing import Protocol
 
 from fastbook.replay.accounts import Account, Position, Row, Working, value_at
 from fastbook.replay.money import EXACT, ZERO, minus, over, plus, times
-from fastbook.replay.rows import MAINTENANCE_RATE, wallet_row
+from fastbook.replay.rows import wallet_row
+from fastbook.replay.tiers import maintenance as maintenance_of
 from fastbook.types import Category, Instrument, Side
 
 _HALF = Decimal("0.5")
@@ -120,7 +121,7 @@ def symbol_margin(
 
 def health(account: Account, prices: Prices) -> tuple[Decimal, Decimal]:
     """(equity, maintenance margin) in USD: what `Figures` says, without the rest of it."""
-    equity = maintenance = ZERO
+    equity = kept = ZERO
     for coin, balance in account.balances.items():
         if balance:
             equity = plus(equity, times(balance, prices.dollars(coin)))
@@ -131,8 +132,9 @@ def health(account: Account, prices: Prices) -> tuple[Decimal, Decimal]:
             dollars = prices.dollars(position.instrument.settle)
             open_profit = position.unrealized_at(value)
             equity = plus(equity, times(open_profit, dollars))
-            maintenance = plus(maintenance, times(times(value, MAINTENANCE_RATE), dollars))
-    return equity, maintenance
+            mine = maintenance_of(position.instrument, position.qty, mark)
+            kept = plus(kept, times(mine, dollars))
+    return equity, kept
 
 
 def _working_value(instrument: Instrument, total: int, mark: Decimal) -> Decimal:
@@ -171,8 +173,8 @@ class Figures:
             coin["position_im"] = plus(coin["position_im"], position_im)
             coin["order_im"] = plus(coin["order_im"], order_im)
             if position is not None:
-                value = times(position.value(mark), MAINTENANCE_RATE)
-                coin["position_mm"] = plus(coin["position_mm"], value)
+                kept = maintenance_of(instrument, position.qty, mark)
+                coin["position_mm"] = plus(coin["position_mm"], kept)
                 coin["unrealized"] = plus(coin["unrealized"], position.unrealized(mark))
         self.account = dict.fromkeys(
             ("equity", "balance", "available", "unrealized", "order_im", "position_im"), ZERO

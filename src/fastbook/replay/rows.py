@@ -6,14 +6,25 @@ Key sets are those of the venue; keys of what this venue does not do (portfolio 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from fastbook.replay.accounts import Order, Position, Row
-from fastbook.replay.money import ZERO, contract_value, over, padded_text, plus, times, wire_text
+from fastbook.replay.money import ZERO, contract_value, over, padded_text, plus, wire_text
+from fastbook.replay.tiers import maintenance, size_of, tier_of
 from fastbook.types import Category, Instrument, Side
 
-MAINTENANCE_RATE = Decimal("0.005")
-"""Of the position's value, whatever its size: this venue has one risk tier."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a position row says besides the position itself. Prices fixed-point, 0 = none."""
+
+    mark: Decimal
+    leverage: Decimal
+    liquidation_px: int = 0
+    bankruptcy_px: int = 0
+    adl_rank: int = 0  # 5: the next to be deleveraged
+    reduce_only: bool = False
 
 
 def px_text(instrument: Instrument, px: int) -> str:
@@ -180,32 +191,32 @@ def _stop_text(stop: Order | None) -> str:
     return px_text(stop.instrument, stop.trigger.px)
 
 
-def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: int) -> Row:
+def position_row(position: Position, standing: Standing, *, seq: int) -> Row:
     """The row of the private `position` topic."""
-    instrument = position.instrument
-    value = position.value(mark)
-    margin = wire_text(over(value, leverage))
-    maintenance = wire_text(times(value, MAINTENANCE_RATE))
+    instrument, mark = position.instrument, standing.mark
+    margin = wire_text(over(position.value(mark), standing.leverage))
+    kept = wire_text(maintenance(instrument, position.qty, mark))
+    tier = tier_of(instrument, size_of(instrument, position.qty, mark))
     entry = wire_text(position.entry_px)
     side = "" if position.qty == 0 else Side.BUY.wire if position.qty > 0 else Side.SELL.wire
     return {
         "positionIdx": position.idx,
         "tradeMode": 0,
-        "riskId": 1,
-        "riskLimitValue": "2000000",
+        "riskId": tier.id,
+        "riskLimitValue": wire_text(tier.limit),
         "symbol": instrument.symbol,
         "side": side,
         "size": wire_text(instrument.qty_decimal(abs(position.qty))),
         "entryPrice": entry,
         "sessionAvgPrice": "",
-        "leverage": wire_text(leverage),
+        "leverage": wire_text(standing.leverage),
         "positionValue": wire_text(position.cost),
         "positionBalance": "0",
         "markPrice": wire_text(mark),
         "positionIM": margin,
         "positionIMByMp": margin,
-        "positionMM": maintenance,
-        "positionMMByMp": maintenance,
+        "positionMM": kept,
+        "positionMMByMp": kept,
         "takeProfit": _stop_text(position.take_profit),
         "stopLoss": _stop_text(position.stop_loss),
         "trailingStop": (
@@ -214,21 +225,42 @@ def position_row(position: Position, *, mark: Decimal, leverage: Decimal, seq: i
         "unrealisedPnl": wire_text(position.unrealized(mark)),
         "curRealisedPnl": wire_text(position.session_realized),
         "cumRealisedPnl": wire_text(position.net_realized),
-        "breakEvenPrice": entry,
+        "breakEvenPrice": _px_or(instrument, break_even_px(position), "0"),
         "createdTime": str(position.created_ms),
         "updatedTime": str(position.updated_ms),
         "tpslMode": "Full",
-        "liqPrice": "",
-        "bustPrice": "",
+        "liqPrice": _px_or(instrument, standing.liquidation_px, ""),
+        "bustPrice": _px_or(instrument, standing.bankruptcy_px, ""),
         "category": str(instrument.category),
         "positionStatus": position.status,
-        "adlRankIndicator": 0 if position.qty == 0 else 2,
+        "adlRankIndicator": standing.adl_rank,
         "autoAddMargin": 0,
         "leverageSysUpdatedTime": "",
         "mmrSysUpdatedTime": "",
         "seq": seq,
-        "isReduceOnly": False,
+        "isReduceOnly": standing.reduce_only,
     }
+
+
+def break_even_px(position: Position) -> int:
+    """Where closing would leave neither profit nor loss, what was paid so far counted in; 0 flat.
+
+    Fixed-point, on the tick that covers it; the fee of the closing itself is not in it.
+    """
+    instrument = position.instrument
+    if not position.qty:
+        return 0
+    size = instrument.qty_decimal(abs(position.qty))
+    paid = position.session_realized.copy_negate()  # fees and funding of this position
+    long = position.qty > 0
+    if position.inverse:
+        worth = plus(position.cost, paid.copy_negate() if long else paid)
+        px = over(size, worth) if worth > 0 else ZERO
+    else:
+        px = over(plus(position.cost, paid if long else paid.copy_negate()), size)
+    ticks = px.scaleb(instrument.price_scale) / instrument.tick
+    rounded = ticks.to_integral_value(ROUND_CEILING if long else ROUND_FLOOR)
+    return int(max(rounded, ZERO)) * instrument.tick
 
 
 def funding_row(
@@ -282,9 +314,9 @@ def funding_row(
     }
 
 
-def query_position_row(position: Position, *, mark: Decimal, leverage: Decimal) -> Row:
+def query_position_row(position: Position, standing: Standing) -> Row:
     """The same row as REST gives it: `avgPrice` for `entryPrice`, no `category`."""
-    row = position_row(position, mark=mark, leverage=leverage, seq=position.seq)
+    row = position_row(position, standing, seq=position.seq)
     row["avgPrice"] = row.pop("entryPrice")
     del row["category"]
     row["openTime"] = 0 if position.qty == 0 else position.created_ms

@@ -11,6 +11,7 @@ from fastbook.replay.accounts import Account
 from fastbook.replay.clearing import Clearing
 from fastbook.replay.intake import decimal_of, flag_of, text_of
 from fastbook.replay.money import minus, plus
+from fastbook.replay.tiers import size_of, tier_for_leverage
 from fastbook.types import Category, Instrument
 
 LEVERAGE_STEP = Decimal("0.01")
@@ -51,10 +52,19 @@ class Settings:
         before = account.leverage(instrument)
         if buy == before:
             raise VenueError(LEVERAGE_NOT_MODIFIED, "leverage not modified")
+        if self._beyond_tier(account, instrument, buy):
+            raise VenueError(LEVERAGE_TOO_HIGH, "cannot set leverage due to risk limit level")
         account.set_leverage(instrument, buy)
         if buy < before and not self._covered(account, instrument.settle):
             account.set_leverage(instrument, before)
             raise VenueError(LEVERAGE_NOT_COVERED, "insufficient available balance")
+
+    def _beyond_tier(self, account: Account, instrument: Instrument, leverage: Decimal) -> bool:
+        """Whether a position is larger than the tiers of this leverage allow."""
+        mark = self._clearing.prices.mark(instrument.index)
+        most = tier_for_leverage(instrument, leverage).limit
+        held = (account.position(instrument, idx).qty for idx in account.indexes(instrument))
+        return any(size_of(instrument, qty, mark) > most for qty in held)
 
     def _covered(self, account: Account, coin: str) -> bool:
         figures = self._clearing.figures(account).coins.get(coin)

@@ -19,6 +19,7 @@ from fastbook.replay.accounts import Account, Event, Order, Row
 from fastbook.replay.admission import Admission
 from fastbook.replay.amending import Amending
 from fastbook.replay.clearing import Clearing, VenueRules
+from fastbook.replay.deleverage import mark_px
 from fastbook.replay.disconnect import PRODUCTS, DisconnectGuard
 from fastbook.replay.funding import Funding
 from fastbook.replay.intake import NewOrder, parse_new_order, text_of
@@ -149,7 +150,10 @@ class Venue:
         """Take a v5 create request. The order that comes back may already have ended."""
         account, instrument = self._accounts[number], self._instrument_of(params)
         if not instrument.trading:
-            raise VenueError(intake.PARAMETER_ERROR, "params error: symbol is not trading")
+            spot = instrument.category is Category.SPOT
+            raise VenueError(
+                intake.SPOT_NOT_OPEN if spot else intake.NOT_LIVE, "This contract is not live"
+            )
         new = parse_new_order(params, instrument)
         order = self._admit(account, instrument, new, now_ms)
         account.add_order(order)
@@ -348,12 +352,9 @@ class Venue:
                 and position.instrument.category == category
                 and (not settle or position.instrument.settle == settle)
             ]
+        figures = self._clearing.figures(account)
         return [
-            query_position_row(
-                position,
-                mark=self.prices.mark(position.instrument.index),
-                leverage=account.leverage(position.instrument),
-            )
+            query_position_row(position, self._clearing.standing(account, position, figures))
             for position in held
         ]
 
@@ -385,6 +386,37 @@ class Venue:
     def next_funding_ms(self, now_ms: int) -> int:
         """When the next payment is due."""
         return self.funding.next_ms(now_ms)
+
+    def liquidate(self, number: int, index: int, now_ms: int) -> int:
+        """Close the positions of one symbol by force; how many there were."""
+        account = self._accounts[number]
+        held = [p for (i, _), p in sorted(account.positions.items()) if i == index and p.qty]
+        for position in held:
+            self._liquidator.liquidate(account, position, now_ms)
+        return len(held)
+
+    def deleverage(self, number: int, index: int, qty: int, now_ms: int) -> int:
+        """Take up to `qty` (0: all) off an account's positions in favour of the market.
+
+        At the mark, as `AdlTrade`; how many positions were reduced.
+        """
+        account, instrument = self._accounts[number], self.instruments[index]
+        px = mark_px(self.prices.mark(index), instrument.price_scale, instrument.tick)
+        held = [p for (i, _), p in sorted(account.positions.items()) if i == index and p.qty]
+        for position in held:
+            size = min(qty or abs(position.qty), abs(position.qty))
+            self._liquidator.deleveraging.reduce(account, position, px, size, now_ms)
+        return len(held)
+
+    def only_reduce(self, number: int, index: int, on: bool) -> None:
+        """Whether the account may only leave its position in a symbol (110023, isReduceOnly)."""
+        limited = self._accounts[number].reduce_only
+        limited.add(index) if on else limited.discard(index)
+
+    @property
+    def deleveraged(self) -> int:
+        """Positions that were closed in part or whole for the losses of others."""
+        return self._liquidator.deleveraging.count
 
     def take_liquidations(self) -> list[Liquidation]:
         """Positions closed by force since the last call."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from fastbook.replay.accounts import Row
 from fastbook.replay.intake import PX_TICKS_MAX
 from fastbook.replay.money import wire_text
+from fastbook.replay.tiers import tiers_of
 from fastbook.types import Category, Instrument
 
 
@@ -95,15 +96,18 @@ def spot_info(i: Instrument) -> Row:
     }
 
 
-def risk_limit_row(i: Instrument, maintenance_rate: Decimal) -> Row:
-    """The only tier of a contract."""
-    return {
-        "id": 1,
-        "symbol": i.symbol,
-        "riskLimitValue": "2000000",
-        "maintenanceMargin": wire_text(maintenance_rate),
-        "initialMargin": wire_text(round(1 / i.leverage_max, 6)),
-        "isLowestRisk": 1,
-        "maxLeverage": f"{i.leverage_max:.2f}",
-        "mmDeduction": "",
-    }
+def risk_limit_rows(i: Instrument) -> list[Row]:
+    """The tiers of a contract, smallest first."""
+    return [
+        {
+            "id": tier.id,
+            "symbol": i.symbol,
+            "riskLimitValue": wire_text(tier.limit),
+            "maintenanceMargin": wire_text(tier.rate),
+            "initialMargin": wire_text(round(1 / tier.leverage_max, 6)),
+            "isLowestRisk": int(tier.id == 1),
+            "maxLeverage": f"{tier.leverage_max:.2f}",
+            "mmDeduction": wire_text(tier.deduction) if tier.deduction else "",
+        }
+        for tier in tiers_of(i.leverage_max)
+    ]

@@ -7,12 +7,11 @@ from decimal import Decimal
 import orjson
 
 from fastbook.replay.money import wire_text
-from fastbook.replay.rows import MAINTENANCE_RATE
 from fastbook.types import Category, Instrument
 
 from .candles import INTERVALS, Candle
 from .hub import TopicHub
-from .instrument_rows import contract_info, risk_limit_row, spot_info
+from .instrument_rows import contract_info, risk_limit_rows, spot_info
 from .market import Json, SimulatedMarket
 from .query import Query, bad, known_category, limit_of, millis_of, paged
 
@@ -176,7 +175,7 @@ class MarketAnswers:
         instruments = self._market.in_category(category)
         if query.get("symbol"):
             instruments = [self.instrument(query)]
-        rows = [risk_limit_row(i, MAINTENANCE_RATE) for i in instruments]
+        rows = [row for i in instruments for row in risk_limit_rows(i)]
         return {"category": category, "list": rows, "nextPageCursor": ""}
 
     def funding_history(self, query: Query, now_ms: int) -> Json:

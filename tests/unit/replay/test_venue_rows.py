@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fastbook.replay.accounts import Row
-from fastbook.replay.rows import query_order_row, query_position_row
+from fastbook.replay.rows import Standing, query_order_row, query_position_row
 from fastbook.types import Side
 
 from .venue_kit import LINEAR, Desk
@@ -40,7 +40,9 @@ def rows() -> dict[str, Row]:
     order = next(iter(desk.venue.account(desk.maker).open_orders.values()))
     position = desk.venue.account(desk.maker).position(LINEAR[0])
     rows["rest order"] = query_order_row(order)
-    rows["rest position"] = query_position_row(position, mark=Decimal(60_000), leverage=Decimal(10))
+    rows["rest position"] = query_position_row(
+        position, Standing(mark=Decimal(60_000), leverage=Decimal(10))
+    )
     rows["coin"] = rows["wallet"]["coin"][0]
     return rows
 

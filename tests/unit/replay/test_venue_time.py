@@ -111,7 +111,12 @@ def test_cross_liquidation(desk: Desk) -> None:
     )
     assert desk.venue.account(desk.taker).positions[0, 0].qty == 0
     (done,) = desk.venue.take_liquidations()
-    assert (done.index, done.side, done.qty, done.px) == (0, Side.BUY, 160, 5_400_000)
+    assert (done.index, done.side, done.qty, done.px) == (
+        0,
+        Side.BUY,
+        160,
+        5_378_300,
+    )  # bankrupt: 60000 - 994.72 / 0.16
     assert desk.venue.take_liquidations() == []
     assert desk.venue.insurance == {}
     # The short is fine.
