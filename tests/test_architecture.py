@@ -57,6 +57,7 @@ LEAVES = {
     # The sections of the file are the parameters of the library's own parts.
     "runtime.config": {"strategy", "risk", "types", "errors", "runtime.secret"},
 }
+LEAVES["runtime.state"] = {"types", "errors", "runtime.config"}
 COMMON = {
     *("types", "core", "clock", "errors"),
     *("runtime.config", "runtime.secret", "runtime.logs", "runtime.metrics"),

@@ -79,6 +79,10 @@ class CredentialsError(FastbookError):
         self.code = code
 
 
+class StateError(FastbookError):
+    """What was kept on disk cannot be used, or something cannot be kept; says what to do."""
+
+
 class CapacityError(FastbookError):
     """A bounded structure is full and refused to grow; it is unchanged."""
 

@@ -31,8 +31,10 @@ from .sections import (
     HistoryConfig,
     MarketDataConfig,
     MetricsConfig,
+    StateConfig,
     StrategyConfig,
     VenueConfig,
+    WatchdogConfig,
 )
 
 __all__ = [
@@ -52,8 +54,10 @@ __all__ = [
     "MeanReversionParams",
     "MetricsConfig",
     "RiskLimits",
+    "StateConfig",
     "StrategyConfig",
     "VenueConfig",
+    "WatchdogConfig",
     "effective",
     "load",
     "load_advisor_key",

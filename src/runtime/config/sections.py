@@ -180,6 +180,29 @@ class ExecutionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateConfig:
+    """What survives the process."""
+
+    dir: str = setting("state", "folder of orders, latches and marks; one sub-folder an account")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchdogConfig:
+    """The process that cancels everything when the engine falls silent."""
+
+    required: bool = setting(False, "no trading without the watchdog process beside it")
+    heartbeat_s: float = setting(
+        3.0, "s without a heartbeat until everything is cancelled", least=0.5, most=60
+    )
+    api_key_file: str = setting("", "file of mode 0600; empty = the engine's own key")
+    api_secret_file: str = setting("", "file of mode 0600")
+
+    def __post_init__(self) -> None:
+        if bool(self.api_key_file) != bool(self.api_secret_file):
+            raise ConfigError("api_key_file and api_secret_file go together")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
     url: str = setting("", "valkey:// or redis://; empty = off", check=_cache_url, hidden=True)
 
@@ -227,6 +250,8 @@ class Config:
     strategy: StrategyConfig
     risk: RiskLimits | None
     execution: ExecutionConfig
+    state: StateConfig
+    watchdog: WatchdogConfig
     cache: CacheConfig
     history: HistoryConfig
     metrics: MetricsConfig
@@ -242,6 +267,8 @@ SECTIONS: dict[str, type] = {
     "strategy.mean_reversion": MeanReversionParams,
     "risk": RiskLimits,
     "execution": ExecutionConfig,
+    "state": StateConfig,
+    "watchdog": WatchdogConfig,
     "cache": CacheConfig,
     "history": HistoryConfig,
     "metrics": MetricsConfig,
