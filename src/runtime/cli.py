@@ -195,8 +195,7 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument(
         "--categories",
         type=comma_list("linear", "spot", "inverse"),
-        default=("linear",),
-        help="comma list of linear, spot and inverse (linear)",
+        help="comma list of linear, spot and inverse (linear; those of the recordings)",
     )
     command.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
     command.add_argument(
@@ -205,10 +204,23 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=0,
         help="of REST and all streams; 0 takes a free one (0)",
     )
-    command.add_argument("--symbols", type=symbol_count, default=50, help="how many (50)")
+    command.add_argument(
+        "--symbols", type=symbol_count, help="how many (50; with --replay only the recorded ones)"
+    )
     command.add_argument("--seed", type=seed_number, default=7, help="of the order flow (7)")
     command.add_argument(
         "--rate", type=message_rate, help="book messages/s over all topics (the venue's cadence)"
+    )
+    command.add_argument(
+        "--replay",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="recorded frames: their symbols do what was recorded, and orders meet them",
+    )
+    command.add_argument(
+        "--loop", action="store_true", help="begin the recording again when it has ended"
     )
     command.add_argument(
         "--tls", action="store_true", help="https and wss; `ca_file` says whom to trust"

@@ -9,10 +9,13 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal
 
+from fastbook.errors import DataFileError
+
 from .logs import set_up_logging
 from .loop import run_until_stopped
 from .output import print_json
 from .simulator.options import SimulatorOptions
+from .simulator.recordings import Recordings
 from .simulator.script import ScriptedFault, read_script, read_text
 from .simulator.server import Simulator
 
@@ -20,11 +23,14 @@ from .simulator.server import Simulator
 def simulate(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM. The first line of stdout says where, as one JSON object."""
     set_up_logging(args.log_level)
+    replay = tuple(args.replay)
     options = SimulatorOptions(
         host=args.host,
-        categories=args.categories,
+        categories=args.categories or (Recordings(replay).categories() if replay else ("linear",)),
         port=args.port,
-        symbols=args.symbols,
+        symbols=args.symbols or (0 if replay else 50),
+        replay=replay,
+        replay_loop=args.loop,
         seed=args.seed,
         session=int(time.time() * 1000),
         rate=args.rate,
@@ -55,10 +61,28 @@ async def serve(
         print_json(endpoints.as_json())
         if not until_eof:
             print("fastbook: the exchange is open; Ctrl-C closes it", file=sys.stderr)
-        await stop.wait()
+        await wait_for_any(stop, simulator.recording_ended)
+        if isinstance(simulator.failure, DataFileError):
+            raise simulator.failure
+        if not stop.is_set() and simulator.market.recorded is not None:
+            played = simulator.market.recorded.frames
+            print(
+                f"fastbook: the recording has ended after {played} frames (--loop begins it again)",
+                file=sys.stderr,
+            )
     finally:
         await simulator.stop()
     return 0
+
+
+async def wait_for_any(*events: asyncio.Event) -> None:
+    """Until one of them is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()
 
 
 async def stop_at_end_of_input(stop: asyncio.Event) -> None:

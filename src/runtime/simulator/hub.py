@@ -142,6 +142,7 @@ class TopicHub:
         """Do what is due. `now_s` is monotonic, `now_ms` the wall clock for the frames."""
         passed_s = now_s - self._last_s if self._last_s else 0.0
         self._last_s = now_s
+        self._market.play_recorded(now_ms)
         self._let_idle_symbols_live(now_s, now_ms)
         if self._options.rate is None:
             self._by_cadence(now_s, now_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 from fastbook.errors import ConfigError
 from fastbook.replay.clearing import VenueRules
@@ -29,7 +30,9 @@ class SimulatorOptions:
     host: str = "127.0.0.1"
     port: int = 0  # of everything: REST and all streams; 0 = any free one
     categories: tuple[str, ...] = ("linear",)
-    symbols: int = 50  # of each category
+    symbols: int = 50  # of each category; 0 needs `replay`
+    replay: tuple[Path, ...] = ()  # recordings: their symbols do what was recorded
+    replay_loop: bool = False  # at their end they begin again
     seed: int = 7
     session: int = 0  # another number, other ids of orders and fills: a restart repeats none
     rate: float | None = None
@@ -64,7 +67,7 @@ class SimulatorOptions:
             )
         for name, low, high in (
             ("port", 0, 65535),
-            ("symbols", 1, 1000),
+            ("symbols", 0 if self.replay else 1, 1000),
             ("events_per_frame", 1, 1000),
             ("accounts", 1, 1000),
             ("orders_per_s_max", 0, 1_000_000),
@@ -77,6 +80,8 @@ class SimulatorOptions:
         ):
             if not low <= getattr(self, name) <= high:
                 problems.append(f"{name} must be {low} to {high}, was {getattr(self, name)}")
+        if self.rate is not None and self.replay:
+            problems.append("rate and replay exclude each other: a recording has its own pace")
         if self.rate is not None and not 0 < self.rate <= 10_000_000:
             problems.append(f"rate must be above 0, was {self.rate}")
         if not 0 < self.events_per_s <= 1_000_000:

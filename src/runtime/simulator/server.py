@@ -54,6 +54,7 @@ class Simulator:
         self.options = options
         self.counters: Counter[str] = Counter()
         self.failure: BaseException | None = None  # what ended the clockwork, if anything did
+        self.recording_ended = asyncio.Event()  # and its market stands still
         self.keys = make_keys(options)
         self._now_ns = now_ns
         self._monotonic_s = monotonic_s
@@ -219,6 +220,8 @@ class Simulator:
         """Do what is due now: move the market, send what there is to tell."""
         now_s, now_ms = self._clock()
         self.hub.tick(now_s, now_ms)
+        if self.market.recorded is not None and self.market.recorded.ended:
+            self.recording_ended.set()
         if now_s >= self._venue_due_s:
             self._venue_due_s = now_s + VENUE_TICK_S
             self.script.tick(now_s)
@@ -240,6 +243,7 @@ class Simulator:
             return
         self.failure = task.exception()
         log.critical("the simulated market stopped", exc_info=self.failure)
+        self.recording_ended.set()
         self.public.cut()
         self.private.cut()
         self.trade.cut()
@@ -276,6 +280,7 @@ class Simulator:
             "categories": list(self.options.categories),
             "symbols": [i.symbol for i in self.market.in_category(self.options.categories[0])],
             "script": {"played": self.script.played, "missed": self.script.missed},
+            "recording": self._recording_state(),
             "failure": repr(self.failure) if self.failure else "",
             "counters": dict(self.counters) | {"rate_limited": self.desk.limits.refused},
             "public_sessions": len(self.public.sessions),
@@ -287,6 +292,13 @@ class Simulator:
             },
             "accounts": [self._account_state(key) for key in self.keys[: self.options.accounts]],
         }
+
+    def _recording_state(self) -> dict[str, Any]:
+        recorded = self.market.recorded
+        if recorded is None:
+            return {}
+        names = ("frames", "loops", "gaps", "refused", "ended")
+        return {name: getattr(recorded, name) for name in names}
 
     def _label(self, category: str, name: str) -> str:
         """A topic's name; those of all but the first category begin with theirs."""
