@@ -113,7 +113,8 @@ def test_without_accounts_the_book_is_the_recorded_one(
     book, twin = MatchingBook(capacity_orders=512), Twin()
     recorded = RecordedBook(book)
     for number, (middle, sizes) in enumerate(frames):
-        fills, trades = recorded.apply(*twin.frame(middle, sizes, number == 0), number == 0)
+        bids, asks = twin.frame(middle, sizes, number == 0)
+        fills, trades = recorded.apply(bids, asks, number == 0)
         assert (fills, trades) == ([], [])
         book.check()
         for side in (1, -1):
