@@ -14,6 +14,7 @@ from aiohttp import web
 from tests.support_bybit import KEY, SECRET
 from tests.support_rest import ScriptedRest, client, raw, scripted_rest, status
 
+from fastbook.bybit.limits import Ask
 from fastbook.bybit.signing import sign_rest
 from fastbook.clock import ManualClock
 from fastbook.errors import CredentialsError, FastbookError, TransportError, VenueError
@@ -420,10 +421,15 @@ def test_rate_limit_is_remembered_and_pauses_that_path() -> None:
         server.answer(CREATE, limited)
         with pytest.raises(VenueError):
             await rest.order_create(b"{}")
-        assert rest.rate_limits[CREATE].limit == 10
-        assert rest.rate_limits[CREATE].remaining == 0
-        assert 0.1 < rest.pause_s(CREATE) <= 1.0
-        assert rest.pause_s(OPEN) == 0.0
+        limits, now_ns = rest.pacer.limits, time.monotonic_ns()
+        assert limits.limit(CREATE) == 10
+        assert 0.1e9 < limits.wait_ns(now_ns, Ask(CREATE)) <= 1.1e9
+        assert limits.wait_ns(now_ns, Ask(OPEN)) == 0
+        sent_by_ns = now_ns + 50_000_000
+        with pytest.raises(TransportError, match="no turn in time") as caught:
+            await rest.order_create(b"{}", not_after_ns=sent_by_ns)
+        assert caught.value.sent is False
+        assert server.count(CREATE) == 1
 
     play(story)
 

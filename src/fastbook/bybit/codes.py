@@ -36,6 +36,9 @@ TIME_WINDOW = frozenset({-1, 10002})
 
 RATE_LIMIT = frozenset({429, 10006, 10018, 10403, 10429, 20003, 170005, 170222})
 
+OVERLOAD = frozenset({429, 10403, 10429, 20003})
+"""Refusals for load, not for an endpoint's own count: everything slows down."""
+
 FUNDS = frozenset(
     {110004, 110006, 110007, 110012, 110014, 110044, 110045, 110047, 110051, 110052, 110053}
     | {170033, 170131}

@@ -44,7 +44,7 @@ from fastbook.types import (
 )
 
 from .lane import Lane
-from .rest import AMEND, CANCEL, CREATE, TRADING_STOP, Page, RestClient
+from .rest import Page, RestClient
 
 log = logging.getLogger("fastbook.gateway")
 
@@ -233,8 +233,6 @@ class RestGateway:
         client_id = order.client_id
         try:
             body = requests.create_body(self._instruments[order.instrument], order)
-            if pause_s := self._rest.pause_s(CREATE):
-                await asyncio.sleep(pause_s)
             answer = await self._rest.order_create(body)
         except FastbookError as e:
             self._alarm(e)
@@ -246,8 +244,6 @@ class RestGateway:
     async def _amend(self, order: AmendOrder) -> None:
         try:
             body = requests.amend_body(self._instruments[order.instrument], order)
-            if pause_s := self._rest.pause_s(AMEND):
-                await asyncio.sleep(pause_s)
             await self._rest.order_amend(body)
         except FastbookError as e:
             self._change_failed(order.client_id, e)
@@ -255,17 +251,13 @@ class RestGateway:
     async def _cancel(self, order: CancelOrder) -> None:
         try:
             body = requests.cancel_body(self._instruments[order.instrument], order.client_id)
-            if pause_s := self._rest.pause_s(CANCEL):
-                await asyncio.sleep(pause_s)
-            await self._repeated(CANCEL, lambda: self._rest.order_cancel(body))
+            await self._repeated(lambda: self._rest.order_cancel(body))
         except FastbookError as e:
             self._change_failed(order.client_id, e)
 
     async def _cancel_all(self) -> None:
         try:
-            await self._repeated(
-                CANCEL, lambda: self._rest.cancel_all(self._category, self._settles)
-            )
+            await self._repeated(lambda: self._rest.cancel_all(self._category, self._settles))
         except FastbookError as e:
             self.stats.cancel_all_failed += 1
             if not isinstance(e, CredentialsError):  # whose exit code is its own
@@ -274,7 +266,7 @@ class RestGateway:
         finally:
             self._cancel_all_runs = False
 
-    async def _repeated(self, path: str, request: Callable[[], Awaitable[object]]) -> None:
+    async def _repeated(self, request: Callable[[], Awaitable[object]]) -> None:
         """What is unknown is sent again: twice cancelled is cancelled, and stops set twice stand."""
         for attempt in range(1, REPEATS_MAX + 1):
             try:
@@ -285,7 +277,7 @@ class RestGateway:
                 if attempt == REPEATS_MAX or self._rest.blocked_s or not again:
                     raise
             self.stats.cancel_repeats += 1
-            await asyncio.sleep(max(REPEAT_WAIT_S * attempt, self._rest.pause_s(path)))
+            await asyncio.sleep(REPEAT_WAIT_S * attempt)
 
     def _change_failed(self, client_id: str, error: FastbookError) -> None:
         self._alarm(error)
@@ -324,7 +316,7 @@ class RestGateway:
     async def _stops_verdict(self, stops: SetStops) -> OrderEvent:
         try:
             body = requests.trading_stop_body(self._instruments[stops.instrument], stops)
-            await self._repeated(TRADING_STOP, lambda: self._rest.trading_stop(body))
+            await self._repeated(lambda: self._rest.trading_stop(body))
         except FastbookError as e:
             self._alarm(e)
             return verdicts.stops_failed(stops, e)

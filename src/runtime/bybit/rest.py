@@ -10,13 +10,15 @@ from random import Random
 from typing import Self
 
 from fastbook.bybit import requests
+from fastbook.bybit.limits import RateLimits
 from fastbook.clock import Clock
 from fastbook.errors import TransportError, VenueError
 from fastbook.types import Category
 
 from ..config import Credentials
 from .http import TIMEOUT_S, HttpTransport
-from .rest_call import Answer, JsonObject, RateLimit, RestCaller
+from .pacer import Pacer
+from .rest_call import Answer, JsonObject, RestCaller
 from .transport import MakeHttp
 from .venue_time import TimeSample, VenueTime
 
@@ -67,8 +69,12 @@ class RestClient:
         timeout_s: float = TIMEOUT_S,
         rng: Random | None = None,
         make_http: MakeHttp = HttpTransport,
+        limits: RateLimits | None = None,
     ) -> None:
+        rng = rng or Random()
         self._clock = clock
+        self.pacer = Pacer(limits or RateLimits(), clock, rng)
+        """Of all requests of this account; the trade stream takes its turns here too."""
         self._http = make_http(base_url, ca_file=ca_file, timeout_s=timeout_s)
         self.venue_time = VenueTime(clock)
         self.recv_window_ms = recv_window_ms
@@ -78,7 +84,8 @@ class RestClient:
             clock,
             self.venue_time,
             recv_window_ms=recv_window_ms,
-            rng=rng or Random(),
+            rng=rng,
+            pacer=self.pacer,
             resync=self._resync,
         )
 
@@ -92,15 +99,8 @@ class RestClient:
         await self._http.close()
 
     @property
-    def rate_limits(self) -> dict[str, RateLimit]:
-        return self._caller.rate_limits
-
-    @property
     def blocked_s(self) -> float:
         return self._caller.blocked_s
-
-    def pause_s(self, path: str) -> float:
-        return self._caller.pause_s(path)
 
     def counters(self) -> dict[str, int]:
         caller = self._caller
@@ -109,6 +109,7 @@ class RestClient:
             "retries": caller.retries,
             "resigned": caller.resigned,
             "rate_limited": caller.rate_limited,
+            "rate_waits": self.pacer.waits,
         }
 
     # Market data.
@@ -144,17 +145,17 @@ class RestClient:
 
     # Orders.
 
-    async def order_create(self, body: bytes) -> Answer:
-        return await self._caller.post(CREATE, body)
+    async def order_create(self, body: bytes, *, not_after_ns: int | None = None) -> Answer:
+        return await self._caller.post(CREATE, body, not_after_ns=not_after_ns)
 
     async def order_amend(self, body: bytes) -> Answer:
         return await self._caller.post(AMEND, body)
 
     async def order_cancel(self, body: bytes) -> Answer:
-        return await self._caller.post(CANCEL, body)
+        return await self._caller.post(CANCEL, body, urgent=True)
 
     async def trading_stop(self, body: bytes) -> Answer:
-        return await self._caller.post(TRADING_STOP, body)
+        return await self._caller.post(TRADING_STOP, body, urgent=True)
 
     async def cancel_all(self, category: Category, settles: Iterable[str]) -> None:
         """Cancel until the venue reports no open order, in every settle coin.
@@ -165,7 +166,7 @@ class RestClient:
         for settle in _scopes(category, settles):
             body = requests.cancel_all_body(category, settle=settle)
             for _ in range(CANCEL_ROUNDS_MAX):
-                await self._caller.post(CANCEL_ALL, body)
+                await self._caller.post(CANCEL_ALL, body, urgent=True)
                 if not (await self.open_orders(category, settle=settle)).rows:
                     break
                 await asyncio.sleep(CANCEL_WAIT_S)

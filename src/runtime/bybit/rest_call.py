@@ -8,19 +8,21 @@ timestamp outside the window): then the clock is measured and the same body sign
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import orjson
 
 from fastbook.bybit.codes import RATE_LIMIT, TIME_WINDOW, Outcome, classify
+from fastbook.bybit.limits import Ask
 from fastbook.bybit.signing import sign_rest
 from fastbook.clock import Clock
 from fastbook.errors import CredentialsError, TransportError, VenueError
 
 from ..config import Credentials
+from .pacer import Pacer, said_of_limits
 from .transport import HttpAnswer, HttpExchange
 from .venue_time import VenueTime
 
@@ -31,8 +33,9 @@ BLOCK_S = 600.0
 READ_ATTEMPTS = 3
 BACKOFF_BASE_S = 0.2
 BACKOFF_CAP_S = 2.0
-RATE_PAUSE_S_MAX = 1.0
 _TEXT_MAX = 200
+_REGION_BYTES = 2_000
+_REGION_WORDS = (b"country", b"region", b"restricted", b"jurisdiction")
 
 JsonObject = dict[str, Any]  # Any: JSON from outside; each value is checked when it is read
 
@@ -43,15 +46,7 @@ class Answer:
 
     result: JsonObject
     time_ms: int  # the venue's clock; 0 when the envelope has none
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """What the venue last said of one endpoint."""
-
-    limit: int
-    remaining: int
-    reset_ms: int
+    ext: JsonObject = field(default_factory=dict)  # `retExtInfo`: the codes of a batch's rows
 
 
 class RestCaller:
@@ -66,6 +61,7 @@ class RestCaller:
         *,
         recv_window_ms: int,
         rng: Random,
+        pacer: Pacer,
         resync: Callable[[], Awaitable[None]],
     ) -> None:
         self._http = http
@@ -74,10 +70,9 @@ class RestCaller:
         self._venue_time = venue_time
         self._recv_window_ms = recv_window_ms
         self._rng = rng
+        self._pacer = pacer
         self._resync = resync
         self._blocked_until_ns = 0
-        self._paused_until_ms: dict[str, int] = {}  # bounded: one entry a path, paths are fixed
-        self.rate_limits: dict[str, RateLimit] = {}
         self.calls = 0
         self.retries = 0
         self.resigned = 0
@@ -88,37 +83,44 @@ class RestCaller:
         """Seconds that all REST still has to stay silent; 0.0 = it may speak."""
         return max(0, self._blocked_until_ns - self._clock.monotonic_ns()) / 1e9
 
-    def pause_s(self, path: str) -> float:
-        """Seconds to wait before `path` after the venue said "too often"; at most one."""
-        left_s = (self._paused_until_ms.get(path, 0) - self._venue_time.now_ms()) / 1000
-        return min(max(0.0, left_s), RATE_PAUSE_S_MAX)
-
     async def get(self, path: str, query: str = "", *, signed: bool = False) -> Answer:
         """Read `path`. Repeats what may succeed the next time, a bounded number of times.
 
         Raises `TransportError`, `VenueError` or `CredentialsError`.
         """
+        request = _Request("GET", path, query)
         for attempt in range(1, READ_ATTEMPTS + 1):
             try:
-                return await self._call("GET", path, query, None, signed=signed)
+                return await self._call(request, signed=signed)
             except (TransportError, VenueError) as e:
                 again = e.retryable if isinstance(e, TransportError) else _may_read_again(e.code)
                 if attempt == READ_ATTEMPTS or not again or self.blocked_s:
                     raise
             self.retries += 1
             jitter_s = self._rng.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**attempt))
-            await asyncio.sleep(max(jitter_s, self.pause_s(path)))
+            await asyncio.sleep(jitter_s)
         raise AssertionError("unreachable")
 
-    async def post(self, path: str, body: bytes) -> Answer:
-        """Send `body`, once. Raises as `get`; after `TransportError` the outcome is unknown."""
-        return await self._call("POST", path, "", body, signed=True)
-
-    async def _call(
-        self, method: str, path: str, query: str, body: bytes | None, *, signed: bool
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        units: int = 1,
+        urgent: bool = False,
+        not_after_ns: int | None = None,
     ) -> Answer:
+        """Send `body`, once. Raises as `get`; after `TransportError` the outcome is unknown.
+
+        `units` of the rate limit; what is `urgent` may use the part kept for it. Nothing leaves
+        after `not_after_ns` (monotonic), also not a second time: then the error has `sent` False.
+        """
+        request = _Request("POST", path, "", body, units, urgent, not_after_ns)
+        return await self._call(request, signed=True)
+
+    async def _call(self, request: _Request, *, signed: bool) -> Answer:
         try:
-            return await self._once(method, path, query, body, signed=signed)
+            return await self._once(request, signed=signed)
         except VenueError as e:
             if not signed or e.code not in TIME_WINDOW:
                 raise
@@ -128,26 +130,31 @@ class RestCaller:
         except TransportError as e:
             # The refusal was proof; that the clock could not be measured takes nothing from it.
             raise TransportError(str(e), sent=False, status=e.status) from e
-        return await self._once(method, path, query, body, signed=signed)
+        return await self._once(request, signed=signed)
 
-    async def _once(
-        self, method: str, path: str, query: str, body: bytes | None, *, signed: bool
-    ) -> Answer:
+    async def _once(self, request: _Request, *, signed: bool) -> Answer:
+        self._check_blocked(request)
+        ask = Ask(request.path, units=request.units, urgent=request.urgent)
+        permit = await self._pacer.permit(ask, request.not_after_ns)
+        try:
+            self._check_blocked(request)  # perhaps only since this one waits
+            headers = {"Content-Type": "application/json"} if request.body is not None else {}
+            if signed:
+                # The stamp is taken last: a request that waited here would expire there.
+                headers |= self._signature(request.payload)
+            self.calls += 1
+            http = await self._http.exchange(request.method, request.target, headers, request.body)
+        finally:
+            permit.done(self._clock.monotonic_ns())
+        return self._answer(http, request, ask)
+
+    def _check_blocked(self, request: _Request) -> None:
         if blocked_s := self.blocked_s:
             raise TransportError(
-                f"{method} {path}: REST stays silent for {blocked_s:.0f} s more after HTTP 403",
+                f"{request.name}: REST stays silent for {blocked_s:.0f} s more after HTTP 403",
                 sent=False,
                 status=403,
             )
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if signed:
-            # The stamp is taken last: a request that waited here would expire there.
-            headers |= self._signature(query.encode() if body is None else body)
-        self.calls += 1
-        target = f"{path}?{query}" if query else path
-        http = await self._http.exchange(method, target, headers, body)
-        self._note_rate_limit(path, http.headers)
-        return self._answer(http, f"{method} {path}", path)
 
     def _signature(self, payload: bytes) -> dict[str, str]:
         if self._credentials is None:
@@ -162,40 +169,71 @@ class RestCaller:
             "X-BAPI-SIGN": sign_rest(secret, ts_ms, key, self._recv_window_ms, payload),
         }
 
-    def _answer(self, http: HttpAnswer, name: str, path: str) -> Answer:
+    def _answer(self, http: HttpAnswer, request: _Request, ask: Ask) -> Answer:
+        name = request.name
+        envelope = _envelope(http.body) if http.status == 200 else None
+        code = http.status if envelope is None else envelope["retCode"]
+        self.rate_limited += code in RATE_LIMIT
+        said = said_of_limits(http.headers, self._venue_time.now_ms())
+        self._pacer.answered(ask, code, *said)
         if http.status == 403:
             self._blocked_until_ns = self._clock.monotonic_ns() + int(BLOCK_S * 1e9)
+            if _names_region(http.body):
+                # Waiting will not help: it is where we ask from.
+                raise CredentialsError(f"{name}: HTTP 403: refused to this region", code=403)
             raise TransportError(f"{name}: HTTP 403: all REST stops for 10 minutes", status=403)
         if http.status == 401:
             raise CredentialsError(f"{name}: HTTP 401: key or signature refused", code=401)
-        envelope = _envelope(http.body) if http.status == 200 else None
         if envelope is None:
             what = "answer is not an envelope" if http.status == 200 else f"HTTP {http.status}"
             raise TransportError(f"{name}: {what}", status=http.status)
-        code = envelope["retCode"]
+        return accepted(envelope, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    query: str
+    body: bytes | None = None
+    units: int = 1
+    urgent: bool = False
+    not_after_ns: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def payload(self) -> bytes:
+        """What is signed."""
+        return self.query.encode() if self.body is None else self.body
+
+
+def accepted(envelope: JsonObject, name: str) -> Answer:
+    """The answer that an envelope is; raises `CredentialsError` or `VenueError` for a no."""
+    code = envelope["retCode"]
+    outcome = classify(code)
+    if outcome is not Outcome.ACCEPTED:
         text = _clean(envelope.get("retMsg"))
-        if code in RATE_LIMIT:
-            self._note_refusal(path)
-        outcome = classify(code)
         if outcome is Outcome.AUTH:
             raise CredentialsError(f"{name}: {code} {text}", code=code)
-        if outcome is not Outcome.ACCEPTED:
-            raise VenueError(code, text, request=name)
-        time_ms = envelope.get("time")
-        return Answer(_object(envelope.get("result")), time_ms if type(time_ms) is int else 0)
+        raise VenueError(code, text, request=name)
+    time_ms = envelope.get("time")
+    return Answer(
+        _object(envelope.get("result")),
+        time_ms if type(time_ms) is int else 0,
+        _object(envelope.get("retExtInfo")),
+    )
 
-    def _note_rate_limit(self, path: str, headers: Mapping[str, str]) -> None:
-        names = ("x-bapi-limit", "x-bapi-limit-status", "x-bapi-limit-reset-timestamp")
-        values = [headers.get(name, "") for name in names]
-        if all(v.isdecimal() and len(v) <= 18 for v in values):
-            self.rate_limits[path] = RateLimit(*map(int, values))
 
-    def _note_refusal(self, path: str) -> None:
-        self.rate_limited += 1
-        now_ms = self._venue_time.now_ms()
-        limit = self.rate_limits.get(path)
-        reset_ms = limit.reset_ms if limit is not None else 0
-        self._paused_until_ms[path] = max(reset_ms, now_ms + 50) + self._rng.randrange(50)
+def _names_region(body: bytes) -> bool:
+    text = body[:_REGION_BYTES].lower()
+    return b"too frequent" not in text and any(word in text for word in _REGION_WORDS)
 
 
 def _may_read_again(code: int) -> bool:
