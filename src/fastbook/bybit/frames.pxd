@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbook.bybit.scan cimport Shape
+from fastbook.bybit.vectors cimport fastbook_head
 from fastbook.core.book cimport Book, Level, Update
 from fastbook.core.signals cimport SignalSet
 
@@ -24,6 +25,7 @@ cdef struct Topic:
     const int* qty_scale
     bint touched
     Shape price                 # of the last one, as text
+    fastbook_head head          # how its frames begin
 
 
 cdef class BookDecoder:
@@ -36,6 +38,7 @@ cdef class BookDecoder:
     cdef Py_ssize_t touched_len
     cdef int64_t[7] statuses    # frames by ApplyStatus
     cdef int64_t slow_frames
+    cdef int64_t vector_frames
     cdef int64_t topics_refused
     cdef int64_t rescales
     cdef dict _books
@@ -45,6 +48,7 @@ cdef class BookDecoder:
     cdef void* last_book_ptr    # borrowed
     cdef readonly SignalSet signals
     cdef public bint use_scanner
+    cdef bint vectors           # read frames with the vector instructions of the machine
 
     # One whole text frame. Returns APPLY_*; `message` holds the object when TRADE or OTHER.
     cdef int apply_bytes(self, const char* data, Py_ssize_t size, int64_t recv_ns) except -1
@@ -52,6 +56,8 @@ cdef class BookDecoder:
     cdef Topic* find_words(self, const uint64_t* words, Py_ssize_t length) noexcept nogil
     cdef Topic* find_topic(self, const char* text, Py_ssize_t length) noexcept nogil
     cdef Topic* scan(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil
+    cdef Topic* scan_words(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil
+    cdef bint scan_vectors(self, Topic* row, const char* data, Py_ssize_t size, Update* update) noexcept nogil
     cdef int commit(self, Topic* row, Update* update) except -1
     cdef Topic* named_row(self, const char* topic, const char* end) noexcept nogil
     cdef Topic* scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil

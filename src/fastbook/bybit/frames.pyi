@@ -9,6 +9,7 @@ from fastbook.types import Instrument
 @final
 class BookDecoder:
     use_scanner: bool
+    use_vectors: bool
     @property
     def signals(self) -> SignalSet | None: ...
     @property

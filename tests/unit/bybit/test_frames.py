@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.reference.readers import READERS, decoder_with
 from tests.reference.wire import BTC, TOUCH, book_frame, delta, dumps, snapshot
 
 from fastbook import ApplyStatus, BookDecoder, BookState, SequencePolicy
@@ -22,9 +23,9 @@ TRADE = (
 ACK = b'{"success":true,"ret_msg":"","conn_id":"c","req_id":"1","op":"subscribe"}'
 
 
-@pytest.fixture(params=[True, False], ids=["scanner", "orjson"])
+@pytest.fixture(params=READERS)
 def decoder(request: pytest.FixtureRequest) -> BookDecoder:
-    return BookDecoder(use_scanner=request.param)
+    return decoder_with(request.param)
 
 
 def synced(decoder: BookDecoder, topic: str = BTC) -> BookDecoder:
