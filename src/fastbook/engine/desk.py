@@ -19,6 +19,8 @@ from fastbook.journal import Journal
 from fastbook.risk import AccountView, RiskGate, TrackRecord
 from fastbook.strategy.base import BookView, PositionView, Row, Strategy, touch
 from fastbook.types import (
+    AmendOrder,
+    CancelOrder,
     Command,
     Instrument,
     OrderIntent,
@@ -68,6 +70,7 @@ class Stats:
     mismatches: int = 0
     reconciliations: int = 0
     strategy_errors: int = 0
+    held_back: int = 0  # commands that the gate had not approved: a bug of ours
 
 
 @dataclass(slots=True, eq=False)
@@ -191,6 +194,7 @@ class Desk:
             return []
         command = self.executor.plan(decision, now_ns=recv_ns, wall_ms=wall_ns // 1_000_000)
         if not isinstance(command, PlaceOrder):
+            self.gate.take_back(decision.item)
             self._refuse(command, recv_ns)
             return []
         self.stats.orders += 1
@@ -222,11 +226,21 @@ class Desk:
             commands += self.submit(lane, intent, state, recv_ns)
         return commands
 
-    def noted(self, commands: list[Command], recv_ns: int) -> list[Command]:
-        """The same commands, journalled."""
+    def noted(self, commands: Sequence[Command], recv_ns: int) -> list[Command]:
+        """The same commands, journalled: the one way out. What was not approved stays here."""
+        leaving: list[Command] = []
         for command in commands:
+            if isinstance(command, (PlaceOrder, AmendOrder)):
+                objection = self.gate.lets_out(command)
+                if objection:
+                    self.stats.held_back += 1
+                    self.journal.append("held_back", (command, objection), recv_ns)
+                    continue
+            elif isinstance(command, CancelOrder):
+                self.gate.pace.note_cancel()
             self.journal.append("command", command, recv_ns)
-        return commands
+            leaving.append(command)
+        return leaving
 
     def _refuse(self, refused: Refused[OrderIntent], recv_ns: int) -> None:
         self.stats.denied[refused.rule] += 1
