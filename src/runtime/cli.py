@@ -128,6 +128,17 @@ def duration_s(text: str) -> float:
     return value
 
 
+def speed_factor(text: str) -> float:
+    """An argument type: how much faster a clock goes."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, was {text!r}") from None
+    if not 0.01 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"must be 0.01 to 100, was {text}")
+    return value
+
+
 symbol_count = whole(1, SYMBOLS_MAX)
 message_rate = whole(1, RATE_MAX)
 port_number = whole(0, 65_535)
@@ -221,6 +232,12 @@ def add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     command.add_argument(
         "--loop", action="store_true", help="begin the recording again when it has ended"
+    )
+    command.add_argument(
+        "--speed",
+        type=speed_factor,
+        default=1.0,
+        help="of the exchange's clock against the real one, 0.01 to 100 (1)",
     )
     command.add_argument(
         "--tls", action="store_true", help="https and wss; `ca_file` says whom to trust"

@@ -33,6 +33,7 @@ def simulate(args: argparse.Namespace) -> int:
         replay_loop=args.loop,
         seed=args.seed,
         session=int(time.time() * 1000),
+        speed=args.speed,
         rate=args.rate,
         tls=args.tls,
         accounts=args.accounts,

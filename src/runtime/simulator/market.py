@@ -160,6 +160,15 @@ class SimulatedMarket:
         for index, feed in enumerate(self.feeds):
             self.venue.prices.set_last(index, feed.last_px)
 
+    def open_accounts(self, options: SimulatorOptions) -> None:
+        """As many as asked for, with what they start with."""
+        start = {"USDT": options.start_balance}
+        if options.start_base_balance:
+            for instrument in self.instruments:
+                start[instrument.base] = options.start_base_balance
+        for _ in range(options.accounts):
+            self.venue.open_account(start)
+
     def step(self, index: int, events: int, now_ms: int) -> int:
         """Let the market of one symbol live for `events` events; the seq of what happened.
 
@@ -240,6 +249,11 @@ class SimulatedMarket:
                     "p": self.px_text(instrument, px),
                 }
             )
+
+    def note_liquidations(self) -> None:
+        """Make public what the venue liquidated since the last call."""
+        for gone in self.venue.take_liquidations():
+            self.note_liquidation(gone.index, gone.side, gone.px, gone.qty, gone.ts_ms)
 
     def take_liquidations(self, index: int) -> list[Json]:
         """Rows of `allLiquidation` since the last call."""

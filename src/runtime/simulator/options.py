@@ -12,6 +12,7 @@ from fastbook.replay.clearing import VenueRules
 
 from .limits import TIERS
 
+SPEED_MAX = 100
 CATEGORIES = ("linear", "spot", "inverse")
 KEY_KINDS = ("trade", "read", "derivatives", "spot")
 """What a key may do: everything; no orders at all; only derivatives; only spot."""
@@ -35,6 +36,7 @@ class SimulatorOptions:
     replay_loop: bool = False  # at their end they begin again
     seed: int = 7
     session: int = 0  # another number, other ids of orders and fills: a restart repeats none
+    speed: float = 1.0  # of the exchange's clock against the real one; over sockets only
     rate: float | None = None
     events_per_s: float = 250.0  # of the order flow, a symbol, at the venue's own cadence
     events_per_frame: int = 6  # of the order flow, before each book message, when `rate` is set
@@ -80,6 +82,8 @@ class SimulatorOptions:
         ):
             if not low <= getattr(self, name) <= high:
                 problems.append(f"{name} must be {low} to {high}, was {getattr(self, name)}")
+        if not 0.01 <= self.speed <= SPEED_MAX:
+            problems.append(f"speed must be 0.01 to {SPEED_MAX}, was {self.speed}")
         if self.rate is not None and self.replay:
             problems.append("rate and replay exclude each other: a recording has its own pace")
         if self.rate is not None and not 0 < self.rate <= 10_000_000:
