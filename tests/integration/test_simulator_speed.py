@@ -17,13 +17,12 @@ def test_ten_times_as_fast() -> None:
             first = await ws.data(topic)
             book.apply(first)
             last = first
-            while last["ts"] - first["ts"] < 5_000:
+            while last["ts"] - first["ts"] < 9_000:
                 last = await ws.data(topic)
                 book.apply(last)
-            # Five of its seconds take half of ours; what a busy machine adds, both clocks have.
+            # Nine of its seconds take nearly one of ours, on a busy machine too.
             passed_s = time.monotonic() - began_s
-            assert 0.4 < passed_s
-            assert last["ts"] - first["ts"] > 5_000 * 0.9
+            assert passed_s > 0.8
             assert last["ts"] / 1000 > time.time()
             # Requests with the client's own time stamps are good, whatever that clock says.
             answer = await client.post(
@@ -35,9 +34,9 @@ def test_ten_times_as_fast() -> None:
                 orderType="Market",
             )
             assert answer["retCode"] == 0
-            assert answer["time"] / 1000 > time.time() + 2
+            assert answer["time"] / 1000 > time.time() + 6
             (row,) = (await private.data("order"))["data"]
-            assert int(row["createdTime"]) / 1000 > time.time() + 2
+            assert int(row["createdTime"]) / 1000 > time.time() + 6
             _, late = await client.signed("GET", "/v5/account/info", b"", ahead_ms=-60_000)
             assert late["retCode"] == 10002
 

@@ -31,12 +31,12 @@ def _milliseconds(text: str) -> int | None:
 class Keys:
     """The API keys that the exchange has given out."""
 
-    def __init__(self, keys: Iterable[ApiKey], peer_ms: Callable[[], int] | None = None) -> None:
-        """`peer_ms`: a second clock by which the stamps of requests may be right.
+    def __init__(self, keys: Iterable[ApiKey], peer_ns: Callable[[], int] | None = None) -> None:
+        """`peer_ns`: a second clock by which the stamps of requests may be right.
 
         It is that of the clients, where the exchange's own runs faster.
         """
-        self._peer_ms = peer_ms
+        self._peer_ns = peer_ns
         self._by_key = {key.api_key: key for key in keys}
         self.auths_to_refuse = 0  # fault
 
@@ -100,7 +100,7 @@ class Keys:
         return key
 
     def _clocks(self, now_ms: int) -> tuple[int, ...]:
-        return (now_ms,) if self._peer_ms is None else (now_ms, self._peer_ms())
+        return (now_ms,) if self._peer_ns is None else (now_ms, self._peer_ns() // 1_000_000)
 
     @staticmethod
     def _matches(key: ApiKey, text: bytes, sign: str) -> bool:

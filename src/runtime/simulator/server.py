@@ -53,12 +53,11 @@ class Simulator:
     ) -> None:
         """`script`: faults by their times; ConfigError when one of them is none."""
         self.options = options
+        peer_ns = None if options.speed == 1.0 else now_ns
+        keys = Keys(make_keys(options), peer_ns)
         if options.speed != 1.0:
             fast = FastClock(options.speed, now_ns, monotonic_s)
-            keys = Keys(make_keys(options), lambda: now_ns() // 1_000_000)
             now_ns, monotonic_s = fast.now_ns, fast.monotonic_s
-        else:
-            keys = Keys(make_keys(options))
         # Of connections, not of the market: as long as the peer's clock says.
         idle_timeout_s = options.idle_timeout_s * options.speed
         self._idle_timeout_s = idle_timeout_s
