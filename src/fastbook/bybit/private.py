@@ -251,7 +251,7 @@ def _execution(row: Row, instrument: Instrument, fee: Decimal, exec_type: object
         order_id=_text(row.get("orderId")),
         instrument=instrument.index,
         side=side,
-        px=_fixed(row, "execPrice", instrument.price_scale),
+        px=_execution_px(row, instrument, exec_type),
         qty=_fixed(row, "execQty", instrument.qty_scale),
         fee=fee,
         fee_coin=_text(row.get("feeCurrency")) or _usual_fee_coin(instrument, side),
@@ -259,6 +259,16 @@ def _execution(row: Row, instrument: Instrument, fee: Decimal, exec_type: object
         exec_type=_text(exec_type),
         ts_ms=_integer(row, "execTime"),
     )
+
+
+def _execution_px(row: Row, instrument: Instrument, exec_type: object) -> int:
+    """Exact, or refused; but that of a funding payment is a mark price, which knows no tick.
+
+    Nothing is bought at it: it is a label, rounded down.
+    """
+    if exec_type == "Funding":
+        return int(_money(row, "execPrice").scaleb(instrument.price_scale))
+    return _fixed(row, "execPrice", instrument.price_scale)
 
 
 def _usual_fee_coin(instrument: Instrument, side: Side) -> str:

@@ -159,6 +159,14 @@ def test_rebate_and_funding(decoder: PrivateDecoder) -> None:
     assert (second.exec_type, second.fee_coin) == ("Funding", "USDT")
 
 
+def test_funding_is_paid_at_a_mark_price_between_ticks(decoder: PrivateDecoder) -> None:
+    funding = {**EXECUTION, "execType": "Funding", "execPrice": "69000.123456"}
+    (event,) = decoder.decode(frame("execution.linear", funding))
+    assert isinstance(event, Execution)
+    assert event.px == 6_900_012
+    assert decoder.bad_rows == 0
+
+
 def test_spot_fee_coin_is_what_was_received() -> None:
     row = {**EXECUTION, "category": "spot", "execPrice": "69000.1", "feeCurrency": ""}
     spot = PrivateDecoder([SPOT], Category.SPOT)
