@@ -76,6 +76,13 @@ class PublicExchange:
             max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
         )
         await socket.prepare(request)
+        await self.hold(category, socket, request)
+        return socket
+
+    async def hold(
+        self, category: str, socket: web.WebSocketResponse, request: web.Request
+    ) -> None:
+        """One connection from its upgrade to its end."""
         session = PublicSession(self, category, socket, request)
         self.sessions[session] = None
         self.all_gone.clear()
@@ -86,7 +93,6 @@ class PublicExchange:
             self.sessions.pop(session, None)
             if not self.sessions:
                 self.all_gone.set()
-        return socket
 
     def _is_full(self, request: web.Request, category: str) -> bool:
         """Whether the address has, or makes, too many connections."""

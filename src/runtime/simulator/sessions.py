@@ -82,6 +82,11 @@ class SessionHost(ABC):
             max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
         )
         await socket.prepare(request)
+        await self.hold(socket, request)
+        return socket
+
+    async def hold(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+        """One connection from its upgrade to its end."""
         session = self.make_session(socket, request)
         session.idle_s = max_active_s(
             request.query.get("max_active_time", ""), self._idle_timeout_s
@@ -93,7 +98,6 @@ class SessionHost(ABC):
         finally:
             self.sessions.pop(session, None)
             self.gone(session)
-        return socket
 
     def gone(self, session: Session) -> None:  # noqa: B027  # most have nothing to tidy
         """The connection has ended."""
