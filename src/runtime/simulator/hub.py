@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fnmatch import fnmatchcase
+from math import ceil, inf
 
 from fastbook.types import Category, Instrument
 
@@ -26,6 +27,7 @@ _BY_SYMBOL: dict[str, type[TradeTopic | TimedTopic]] = {
     "allLiquidation": LiquidationTopic,
 }
 IDLE_STEP_S = 0.25  # a symbol that nobody reads still lives, slowly
+SLACK_S = 1e-6  # sums of intervals are a hair off what they mean
 CATCH_UP_S = 0.05  # a late tick makes up for at most this much
 _STEPS_PER_FRAME_MAX = 4  # tries to make a book change, before its message is skipped
 
@@ -142,14 +144,15 @@ class TopicHub:
         """Do what is due. `now_s` is monotonic, `now_ms` the wall clock for the frames."""
         passed_s = now_s - self._last_s if self._last_s else 0.0
         self._last_s = now_s
-        self._let_idle_symbols_live(now_s, now_ms)
+        self._market.play_recorded(now_ms)
+        self._let_idle_symbols_live(passed_s, now_s, now_ms)
         if self._options.rate is None:
             self._by_cadence(now_s, now_ms)
         else:
             self._by_rate(self._options.rate, passed_s, now_s, now_ms)
         self.flush_trades(now_ms)
         for topic in self._timed:
-            if topic.due_s <= now_s:
+            if topic.due_s <= now_s + SLACK_S:
                 topic.due_s = now_s + topic.interval_s
                 topic.publish(now_ms)
 
@@ -164,7 +167,7 @@ class TopicHub:
 
     def _by_cadence(self, now_s: float, now_ms: int) -> None:
         for topic in self._books:
-            if topic.due_s > now_s:
+            if topic.due_s > now_s + SLACK_S:
                 continue
             late_s = now_s - topic.due_s
             if topic.due_s and late_s < topic.interval_s:
@@ -210,10 +213,15 @@ class TopicHub:
                     self._counters["book_frames"] += 1
                     break
 
-    def _let_idle_symbols_live(self, now_s: float, now_ms: int) -> None:
+    def next_due_s(self) -> float:
+        """When the next topic that somebody reads wants to speak; infinite when none does."""
+        topics: tuple[list[BookTopic], list[TimedTopic]] = self._books, self._timed
+        return min((topic.due_s for of in topics for topic in of), default=inf)
+
+    def _let_idle_symbols_live(self, passed_s: float, now_s: float, now_ms: int) -> None:
         """A few symbols a tick, in turn: cheap, and nobody stands still."""
         count = len(self._stepped_s)
-        for _ in range(min(count, 4)):
+        for _ in range(min(count, max(4, ceil(count * passed_s / IDLE_STEP_S)))):
             self._idle = (self._idle + 1) % count
             if now_s - self._stepped_s[self._idle] >= IDLE_STEP_S:
                 self._live(self._idle, now_s, now_ms)

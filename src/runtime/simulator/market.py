@@ -12,11 +12,12 @@ from typing import Any
 from fastbook.replay.matching import MarketFlow, MatchingBook
 from fastbook.replay.money import over, times, wire_text
 from fastbook.replay.universe import Market, universe
-from fastbook.replay.venue import Venue
+from fastbook.replay.venue import MarketFill, Venue
 from fastbook.types import Category, Instrument, Side
 
 from .candles import Amount, Candle, Candles
 from .options import SimulatorOptions
+from .recordings import Recordings
 
 RECENT_TRADES_MAX = 1000
 LIQUIDATIONS_MAX = 1000  # waiting for their frame
@@ -117,12 +118,29 @@ class SimulatedMarket:
     def __init__(self, options: SimulatorOptions, on_trades: Callable[[int], None]) -> None:
         """`on_trades(index)` is called when `pending_trades(index)` may have grown."""
         self.categories = tuple(Category(c) for c in options.categories)
-        self._markets = make_markets(options.symbols, self.categories)
+        self._markets = make_markets(options.symbols, self.categories) if options.symbols else []
+        recordings = Recordings(options.replay, self.categories) if options.replay else None
+        if recordings is not None:
+            self._markets = recordings.join(self._markets)
         self.instruments = [m.instrument for m in self._markets]
         self.by_symbol = {(str(i.category), i.symbol): i for i in self.instruments}
         self.books = [MatchingBook() for _ in self._markets]
-        self.flow = MarketFlow(
-            self.books, self._markets, seed=options.seed, events_per_s=options.events_per_s
+        # The first symbols are played by seeded agents, the others by the recordings.
+        self.seeded = len(self._markets) - (len(recordings.found) if recordings else 0)
+        self._flow = (
+            MarketFlow(
+                self.books[: self.seeded],
+                self._markets[: self.seeded],
+                seed=options.seed,
+                events_per_s=options.events_per_s,
+            )
+            if self.seeded
+            else None
+        )
+        self.recorded = (
+            recordings.flow(self.books[self.seeded :], loop=options.replay_loop)
+            if recordings
+            else None
         )
         self.venue = Venue(
             self.instruments,
@@ -142,9 +160,37 @@ class SimulatedMarket:
         for index, feed in enumerate(self.feeds):
             self.venue.prices.set_last(index, feed.last_px)
 
+    def open_accounts(self, options: SimulatorOptions) -> None:
+        """As many as asked for, with what they start with."""
+        start = {"USDT": options.start_balance}
+        if options.start_base_balance:
+            for instrument in self.instruments:
+                start[instrument.base] = options.start_base_balance
+        for _ in range(options.accounts):
+            self.venue.open_account(start)
+
     def step(self, index: int, events: int, now_ms: int) -> int:
-        """Let the market of one symbol live for `events` events; the seq of what happened."""
-        fills, trades = self.flow.step(index, events)
+        """Let the market of one symbol live for `events` events; the seq of what happened.
+
+        A recorded symbol has no events of its own: see `play_recorded`.
+        """
+        if self._flow is None or index >= self.seeded:
+            return self.venue.next_seq()
+        return self._happened(index, *self._flow.step(index, events), now_ms)
+
+    def play_recorded(self, now_ms: int) -> None:
+        """Let recorded symbols catch up with the time."""
+        if self.recorded is not None:
+            for index, fills, trades in self.recorded.due(now_ms):
+                self._happened(index, fills, trades, now_ms)
+
+    def _happened(
+        self,
+        index: int,
+        fills: Sequence[MarketFill],
+        trades: Sequence[tuple[int, int, int]],
+        now_ms: int,
+    ) -> int:
         seq = self.venue.next_seq()
         if fills:
             self.venue.on_market_fills(index, fills, now_ms, seq)
@@ -203,6 +249,11 @@ class SimulatedMarket:
                     "p": self.px_text(instrument, px),
                 }
             )
+
+    def note_liquidations(self) -> None:
+        """Make public what the venue liquidated since the last call."""
+        for gone in self.venue.take_liquidations():
+            self.note_liquidation(gone.index, gone.side, gone.px, gone.qty, gone.ts_ms)
 
     def take_liquidations(self, index: int) -> list[Json]:
         """Rows of `allLiquidation` since the last call."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 
 from fastbook.errors import ConfigError
 from fastbook.replay.clearing import VenueRules
 
 from .limits import TIERS
 
+SPEED_MAX = 100
 CATEGORIES = ("linear", "spot", "inverse")
 KEY_KINDS = ("trade", "read", "derivatives", "spot")
 """What a key may do: everything; no orders at all; only derivatives; only spot."""
@@ -29,9 +31,12 @@ class SimulatorOptions:
     host: str = "127.0.0.1"
     port: int = 0  # of everything: REST and all streams; 0 = any free one
     categories: tuple[str, ...] = ("linear",)
-    symbols: int = 50  # of each category
+    symbols: int = 50  # of each category; 0 needs `replay`
+    replay: tuple[Path, ...] = ()  # recordings: their symbols do what was recorded
+    replay_loop: bool = False  # at their end they begin again
     seed: int = 7
     session: int = 0  # another number, other ids of orders and fills: a restart repeats none
+    speed: float = 1.0  # of the exchange's clock against the real one; over sockets only
     rate: float | None = None
     events_per_s: float = 250.0  # of the order flow, a symbol, at the venue's own cadence
     events_per_frame: int = 6  # of the order flow, before each book message, when `rate` is set
@@ -64,7 +69,7 @@ class SimulatorOptions:
             )
         for name, low, high in (
             ("port", 0, 65535),
-            ("symbols", 1, 1000),
+            ("symbols", 0 if self.replay else 1, 1000),
             ("events_per_frame", 1, 1000),
             ("accounts", 1, 1000),
             ("orders_per_s_max", 0, 1_000_000),
@@ -77,6 +82,10 @@ class SimulatorOptions:
         ):
             if not low <= getattr(self, name) <= high:
                 problems.append(f"{name} must be {low} to {high}, was {getattr(self, name)}")
+        if not 0.01 <= self.speed <= SPEED_MAX:
+            problems.append(f"speed must be 0.01 to {SPEED_MAX}, was {self.speed}")
+        if self.rate is not None and self.replay:
+            problems.append("rate and replay exclude each other: a recording has its own pace")
         if self.rate is not None and not 0 < self.rate <= 10_000_000:
             problems.append(f"rate must be above 0, was {self.rate}")
         if not 0 < self.events_per_s <= 1_000_000:

@@ -29,6 +29,10 @@ from .sessions import gateway_refusal
 
 BODY_BYTES_MAX = 1 << 20
 ADDRESS_WINDOW_S = 5.0
+CANCEL_ALL = "/v5/order/cancel-all"
+QUERY_API = "/v5/user/query-api"
+ORDER_PATHS = {"/v5/" + name.replace(".", "/", 1): name for name in sorted(OPERATIONS)}
+"""Path -> operation of the desk."""
 
 Handler = Callable[[web.Request], Any]  # Any: aiohttp's handler type
 MarketReader = Callable[[Query, int], Json]
@@ -66,8 +70,54 @@ class RestExchange:
         self._after_orders = after_orders
 
     def add_routes(self, app: web.Application) -> None:
-        m, a, venue = self._market, self._answers, self._venue
-        public: dict[str, MarketReader] = {
+        for path, read in self._public_readers().items():
+            app.router.add_get(path, self._public(read), allow_head=False)
+        for path, read_account in self._account_readers().items():
+            app.router.add_get(path, self._signed(path, read_account), allow_head=False)
+        for path, operation in ORDER_PATHS.items():
+            app.router.add_post(path, self._order(operation))
+        app.router.add_post(CANCEL_ALL, self._post(self._cancel_all, order="order.cancel-all"))
+        for path, change in self._setters(self._venue).items():
+            app.router.add_post(path, self._setting(path, change))
+        app.router.add_get(QUERY_API, self._keyed(QUERY_API, self._query_api), allow_head=False)
+
+    def call(self, key: ApiKey, path: str, params: Json) -> Json:
+        """One request without HTTP; the body of its answer. ValueError: no such endpoint.
+
+        As over REST but for the signature, the address limit and the faults of the way.
+        """
+        try:
+            outcome = self._carry_out(key, path, params)
+        except VenueError as e:
+            outcome = Outcome(e.code, e.message, {}, {})
+        return _body(outcome.code, outcome.message, outcome.result, outcome.ext, self._clock()[1])
+
+    def _carry_out(self, key: ApiKey, path: str, params: Json) -> Outcome:
+        now_ms = self._clock()[1]
+        if path in ORDER_PATHS:
+            return self._desk.run(key, ORDER_PATHS[path], params)
+        if path == CANCEL_ALL:
+            return self._cancel_all(key, params)
+        change = self._setters(self._venue).get(path)
+        if change is not None:
+            return self._set(key, path, change, params)
+        query = {name: str(value) for name, value in params.items()}
+        read = self._public_readers().get(path)
+        if read is not None:
+            return Outcome(0, "OK", read(query, now_ms), {})
+        read_account = self._account_readers().get(path)
+        if read_account is None and path != QUERY_API:
+            raise ValueError(f"no such endpoint: {path}")
+        if not self._desk.take(key, path, query.get("category", "")).allowed:
+            return Outcome(RATE_LIMITED, TOO_MANY_VISITS, {}, {})
+        if read_account is None:
+            return Outcome(0, "OK", self._query_api(key, query, now_ms), {})
+        account = self._venue.account(key.account)
+        return Outcome(0, "OK", read_account(account, query, now_ms), {})
+
+    def _public_readers(self) -> dict[str, MarketReader]:
+        m = self._market
+        return {
             "/v5/market/time": m.time,
             "/v5/market/instruments-info": m.instruments_info,
             "/v5/market/orderbook": m.orderbook,
@@ -79,7 +129,10 @@ class RestExchange:
             "/v5/market/funding/history": m.funding_history,
             "/v5/system/status": m.system_status,
         }
-        signed: dict[str, Reader] = {
+
+    def _account_readers(self) -> dict[str, Reader]:
+        m, a = self._market, self._answers
+        return {
             "/v5/order/realtime": a.open_orders,
             "/v5/order/history": a.order_history,
             "/v5/execution/list": a.executions,
@@ -92,17 +145,6 @@ class RestExchange:
             "/v5/asset/coin/query-info": a.coins,
             "/v5/account/instruments-info": lambda _, q, now_ms: m.instruments_info(q, now_ms),
         }
-        for path, read in public.items():
-            app.router.add_get(path, self._public(read), allow_head=False)
-        for path, read_account in signed.items():
-            app.router.add_get(path, self._signed(path, read_account), allow_head=False)
-        for operation in OPERATIONS:
-            path = "/v5/" + operation.replace(".", "/", 1)
-            app.router.add_post(path, self._order(operation))
-        app.router.add_post("/v5/order/cancel-all", self._cancel_all())
-        for path, change in self._setters(venue).items():
-            app.router.add_post(path, self._setting(path, change))
-        app.router.add_get("/v5/user/query-api", self._query_api(), allow_head=False)
 
     def announce(self, state: str, title: str) -> None:
         """What `/v5/system/status` says from now on; an empty state clears it."""
@@ -149,13 +191,7 @@ class RestExchange:
         }
         if allowance is not None:
             headers |= allowance.headers()
-        body = {
-            "retCode": code,
-            "retMsg": message,
-            "result": result,
-            "retExtInfo": ext or {},
-            "time": now_ms,
-        }
+        body = _body(code, message, result, ext or {}, now_ms)
         return web.Response(
             body=orjson.dumps(body), content_type="application/json", headers=headers
         )
@@ -229,11 +265,8 @@ class RestExchange:
 
         return handle
 
-    def _query_api(self) -> Handler:
-        def read(key: ApiKey, query: Query, now_ms: int) -> Json:
-            return api_key_info(key, self._venue.account(key.account).uid)
-
-        return self._keyed("/v5/user/query-api", read)
+    def _query_api(self, key: ApiKey, query: Query, now_ms: int) -> Json:
+        return api_key_info(key, self._venue.account(key.account).uid)
 
     # Requests with a body.
 
@@ -297,23 +330,32 @@ class RestExchange:
             self._after_orders()
         return Outcome(0, "OK", result, {}, allowance)
 
-    def _cancel_all(self) -> Handler:
+    def _cancel_all(self, key: ApiKey, params: Json) -> Outcome:
         def cancel(account: int, params: Json, now_ms: int) -> Json:
             orders = self._venue.cancel_all(account, params, now_ms)
             rows = [{"orderId": o.order_id, "orderLinkId": o.link_id} for o in orders]
             return {"list": rows, "success": "1"}
 
-        def run(key: ApiKey, params: Json) -> Outcome:
-            allowed = key.may_trade(str(params.get("category", "")))
-            return self._changed(key, allowed, "order.cancel-all", params, cancel)
-
-        return self._post(run, order="order.cancel-all")
+        allowed = key.may_trade(str(params.get("category", "")))
+        return self._changed(key, allowed, "order.cancel-all", params, cancel)
 
     def _setting(self, path: str, change: Setter) -> Handler:
+        return self._post(lambda key, params: self._set(key, path, change, params))
+
+    def _set(self, key: ApiKey, path: str, change: Setter, params: Json) -> Outcome:
         def set_it(account: int, params: Json, now_ms: int) -> Json:
             change(account, params, now_ms)
             return {}
 
-        return self._post(
-            lambda key, params: self._changed(key, key.may_set_positions, path, params, set_it)
-        )
+        return self._changed(key, key.may_set_positions, path, params, set_it)
+
+
+def _body(code: int, message: str, result: Json, ext: Json, now_ms: int) -> Json:
+    """The envelope of every answer."""
+    return {
+        "retCode": code,
+        "retMsg": message,
+        "result": result,
+        "retExtInfo": ext,
+        "time": now_ms,
+    }

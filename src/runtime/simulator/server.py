@@ -18,6 +18,7 @@ from fastbook.replay.money import wire_text
 from .answers import Answers
 from .auth import Keys
 from .desk import OrderDesk
+from .fast_clock import FastClock
 from .faults import Faults, Skew, add_control_routes, checked
 from .hub import TopicHub
 from .keys import ApiKey, Endpoints, make_keys
@@ -52,8 +53,17 @@ class Simulator:
     ) -> None:
         """`script`: faults by their times; ConfigError when one of them is none."""
         self.options = options
+        peer_ns = None if options.speed == 1.0 else now_ns
+        keys = Keys(make_keys(options), peer_ns)
+        if options.speed != 1.0:
+            fast = FastClock(options.speed, now_ns, monotonic_s)
+            now_ns, monotonic_s = fast.now_ns, fast.monotonic_s
+        # Of connections, not of the market: as long as the peer's clock says.
+        idle_timeout_s = options.idle_timeout_s * options.speed
+        self._idle_timeout_s = idle_timeout_s
         self.counters: Counter[str] = Counter()
         self.failure: BaseException | None = None  # what ended the clockwork, if anything did
+        self.recording_ended = asyncio.Event()  # and its market stands still
         self.keys = make_keys(options)
         self._now_ns = now_ns
         self._monotonic_s = monotonic_s
@@ -63,8 +73,7 @@ class Simulator:
         self.market = SimulatedMarket(options, self._note_trades)
         self.venue = self.market.venue
         self.hub = TopicHub(options, self.market, self.counters)
-        self._open_accounts()
-        keys = Keys(self.keys)
+        self.market.open_accounts(options)
         self.public = PublicExchange(
             self.hub,
             options.categories,
@@ -80,7 +89,7 @@ class Simulator:
             self._clock,
             queue_max=options.private_queue_max,
             delay_s=options.private_delay_s,
-            idle_timeout_s=options.idle_timeout_s,
+            idle_timeout_s=idle_timeout_s,
             dcp=self.venue.dcp,
             event_order=options.event_order,
         )
@@ -91,7 +100,7 @@ class Simulator:
             self.counters,
             self._clock,
             queue_max=options.private_queue_max,
-            idle_timeout_s=options.idle_timeout_s,
+            idle_timeout_s=idle_timeout_s,
         )
         self.rest = RestExchange(
             options,
@@ -121,14 +130,6 @@ class Simulator:
         self._authority: LocalAuthority | None = None
         self._runner: web.AppRunner | None = None
         self._clockwork: asyncio.Task[None] | None = None
-
-    def _open_accounts(self) -> None:
-        start = {"USDT": self.options.start_balance}
-        if self.options.start_base_balance:
-            for instrument in self.market.instruments:
-                start[instrument.base] = self.options.start_base_balance
-        for _ in range(self.options.accounts):
-            self.venue.open_account(start)
 
     # Time.
 
@@ -212,25 +213,26 @@ class Simulator:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_S / max(1.0, self.options.speed))
             self.step()
 
     def step(self) -> None:
         """Do what is due now: move the market, send what there is to tell."""
         now_s, now_ms = self._clock()
         self.hub.tick(now_s, now_ms)
+        if self.market.recorded is not None and self.market.recorded.ended:
+            self.recording_ended.set()
         if now_s >= self._venue_due_s:
             self._venue_due_s = now_s + VENUE_TICK_S
             self.script.tick(now_s)
             self.venue.tick(now_ms)
-            for gone in self.venue.take_liquidations():
-                self.market.note_liquidation(gone.index, gone.side, gone.px, gone.qty, gone.ts_ms)
+            self.market.note_liquidations()
             self.hub.flush_trades(now_ms)
         self._publish_private()
         self.public.flush()
         if now_s >= self._housekeeping_due_s:
             self._housekeeping_due_s = now_s + HOUSEKEEPING_S
-            self.public.close_idle(now_s - self.options.idle_timeout_s)
+            self.public.close_idle(now_s - self._idle_timeout_s)
             self.private.close_idle(now_s)
             self.trade.close_idle(now_s)
 
@@ -240,6 +242,7 @@ class Simulator:
             return
         self.failure = task.exception()
         log.critical("the simulated market stopped", exc_info=self.failure)
+        self.recording_ended.set()
         self.public.cut()
         self.private.cut()
         self.trade.cut()
@@ -276,6 +279,7 @@ class Simulator:
             "categories": list(self.options.categories),
             "symbols": [i.symbol for i in self.market.in_category(self.options.categories[0])],
             "script": {"played": self.script.played, "missed": self.script.missed},
+            "recording": self._recording_state(),
             "failure": repr(self.failure) if self.failure else "",
             "counters": dict(self.counters) | {"rate_limited": self.desk.limits.refused},
             "public_sessions": len(self.public.sessions),
@@ -287,6 +291,13 @@ class Simulator:
             },
             "accounts": [self._account_state(key) for key in self.keys[: self.options.accounts]],
         }
+
+    def _recording_state(self) -> dict[str, Any]:
+        recorded = self.market.recorded
+        if recorded is None:
+            return {}
+        names = ("frames", "loops", "gaps", "refused", "ended")
+        return {name: getattr(recorded, name) for name in names}
 
     def _label(self, category: str, name: str) -> str:
         """A topic's name; those of all but the first category begin with theirs."""
