@@ -44,9 +44,13 @@ LEAVES = {
     "runtime.output": set[str](),
     "runtime.loop": set[str](),
     "runtime.system_clock": {"clock"},
-    "runtime.files": {"errors"},
+    "runtime.files": {"errors", "runtime.recording.blocks"},
+    "runtime.recording.blocks": {"errors"},
+    "runtime.recording": {
+        *("fastbook", "engine", "risk", "core", "types", "clock", "errors", "_version"),
+        *("runtime.config", "runtime.recording.blocks"),
+    },
     "runtime.children": {"errors"},
-    "runtime.recorder": {"errors"},
     "runtime.paper": {"replay", "types", "clock"},
     "runtime.exchange_control": {"errors"},
     "runtime.logs": {"errors", "runtime.secret"},
@@ -75,6 +79,7 @@ COMPOSITION = (
     *("runtime", "runtime.__main__", "runtime.cli", "runtime.app", "runtime.run"),
     *("runtime.world",),
     *("runtime.demo", "runtime.audit", "runtime.chaos", "runtime.simulate", "runtime.replay"),
+    *("runtime.verify", "runtime.record"),
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
     "runtime.assembly",
 )

@@ -36,13 +36,13 @@ from .assembly import build_engine, build_market
 from .bybit.gateway import RestGateway
 from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
-from .bybit.recording_listener import recording
 from .bybit.rest import RestClient
 from .config import Config, Credentials, Endpoints
 from .garbage import collector_tuned
 from .latency import LatencyStages
 from .paper import PaperGateway
-from .recorder import FrameRecorder
+from .recording.recorder import Recorder
+from .recording.tap import FrontDoor, RecordedClock, Tap, start_record
 from .report import Json, Report
 from .status import EventLines
 from .world import World
@@ -82,8 +82,8 @@ class RunOptions:
     on_status: OnStatus | None = None
     audit: Audit | None = None
     """Asked at the end, while the account can still be reached; its answer joins the summary."""
-    recorder: FrameRecorder | None = None
-    """Takes every raw frame of the public feed; whoever made it closes it."""
+    recorder: Recorder | None = None
+    """Keeps all that comes in and is decided; whoever made it closes it."""
 
 
 def check_known(symbols: Sequence[str], known: set[object]) -> None:
@@ -166,15 +166,23 @@ class App:
         market = build_market(self.config, instruments)
         self.topics, self.decoder = market.topics, market.decoder
         self.books, self.signals = market.books, market.signals
+        recorder, token = self.options.recorder, self._world.token()
         self.engine = build_engine(
             self.config,
             instruments,
             self.books,
             self.signals,
-            self.clock,
-            orders_epoch=self._world.token(),
+            self.clock if recorder is None else RecordedClock(self.clock, recorder.log),
+            orders_epoch=token,
             sizing=self.options.sizing,
         )
+        self._front: FrontDoor = self.engine
+        self._tap: Tap | None = None
+        if recorder is not None:
+            start = start_record(self.config, instruments, token, self.options.sizing)
+            self._front = self._tap = Tap(
+                recorder.log, self.engine, self.decoder, self.books, self.signals, start
+            )
         self.orders = self.engine.orders
         self.portfolio = self.engine.portfolio
         self.journal = self.engine.journal
@@ -245,9 +253,8 @@ class App:
             self._stamps,
             on_link=self._on_public_link,
             rng=self._rng,
-            make_listener=(
-                self._world.make_listener if recorder is None else recording(recorder.write)
-            ),
+            make_listener=self._world.make_listener,
+            tape=None if recorder is None else recorder.tape,
             connect_ws=self._world.connect_ws,
             latency=self.latency.book,
         )
@@ -286,6 +293,8 @@ class App:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._drain_journal()
+            if self._tap is not None:
+                self._tap.end()
         if self.fatal is not None:
             raise self._presentable(self.fatal)
         return self.report.summary(self._audit)
@@ -348,7 +357,7 @@ class App:
         return self.config.venue.recv_window_ms / 1000 + WIND_DOWN_S_EXTRA
 
     def _command(self, kind: ControlKind) -> None:
-        self._send(self.engine.on_control(Control(kind, "end of run"), self._now()))
+        self._send(self._front.on_control(Control(kind, "end of run"), self._now()))
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """No long-lived task may end by itself: the run ends with it, and says why."""
@@ -365,7 +374,7 @@ class App:
     # --- what comes in ------------------------------------------------------------------------
 
     def _on_books(self, touched: list[int], recv_ns: int) -> None:
-        commands = self.engine.on_books(touched, recv_ns)
+        commands = self._front.on_books(touched, recv_ns)
         if commands:
             self._send(commands)
             self.latency.order.record(self._now() - recv_ns)
@@ -381,22 +390,22 @@ class App:
             except WireError as e:
                 log.warning("%s", e)
                 return
-            self._send(self.engine.on_trades(trades, recv_ns))
+            self._send(self._front.on_trades(trades, recv_ns))
 
     def _on_events(self, events: Sequence[OrderEvent], recv_ns: int) -> None:
         for event in events:
-            self._send(self.engine.on_event(event, recv_ns))
+            self._send(self._front.on_event(event, recv_ns))
 
     def _on_private_link(self, up: bool) -> None:
         self._private_gaps += not up
-        self._send(self.engine.on_link(PRIVATE_LINK, up, self._now()))
+        self._send(self._front.on_link(PRIVATE_LINK, up, self._now()))
         if up:
             self._reconcile_wanted.set()
         elif self._private_gaps > 1:  # the first is the start: measured just now
             self._clock_wanted.set()
 
     def _on_public_link(self, name: str, up: bool, recv_ns: int) -> None:
-        self._send(self.engine.on_link(name, up, recv_ns))
+        self._send(self._front.on_link(name, up, recv_ns))
 
     def _send(self, commands: Sequence[Command]) -> None:
         if not commands:
@@ -429,7 +438,7 @@ class App:
             if gaps != self._private_gaps:
                 self._reconcile_wanted.set()  # asked before the link was lost: asked too early
                 continue
-            self._send(self.engine.reconciled(now_ns, positions_complete=True))
+            self._send(self._front.reconciled(now_ns, positions_complete=True))
             if not self.engine.needs_reconcile:
                 self._agreed_venue_ms = asked_ms
                 self._reconcile_wanted.clear()  # asked for meanwhile, by the timer: answered
@@ -461,7 +470,7 @@ class App:
             due_ns = self.clock.monotonic_ns() + int(TIMER_S * 1e9)
             await asyncio.sleep(TIMER_S)
             self.latency.loop_lag.record(max(0, self.clock.monotonic_ns() - due_ns))
-            self._send(self.engine.on_timer(self._now()))
+            self._send(self._front.on_timer(self._now()))
             if self.engine.needs_reconcile:
                 self._reconcile_wanted.set()
             self._drain_journal()
@@ -476,8 +485,11 @@ class App:
             self.events.add(text, self._now())
 
     def _drain_journal(self) -> None:
-        for record in self.journal.drain():
+        records = self.journal.drain()
+        for record in records:
             self.events.add_record(record)
+        if self._tap is not None:
+            self._tap.drained(records)
 
     # --- what goes out ------------------------------------------------------------------------
 

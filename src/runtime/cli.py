@@ -67,7 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_demo(commands)
     add_simulate(commands)
     add_run(commands)
+    add_record(commands)
     add_replay(commands)
+    add_verify(commands)
     add_bench(commands)
     return parser
 
@@ -175,7 +177,7 @@ def add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--seed", type=seed_number, default=7, help="of the exchange's order flow (7)"
     )
     command.add_argument("--chaos", action="store_true", help="lose, stall and cut things")
-    command.add_argument("--record", type=Path, metavar="DIR", help="keep the raw frames there")
+    command.add_argument("--record", type=Path, metavar="DIR", help="keep all for `verify` there")
     command.set_defaults(run=run_demo)
 
 
@@ -290,6 +292,7 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("config", type=Path, metavar="CONFIG.toml")
     command.add_argument("--live", action="store_true", help="needed as well as mode = 'live'")
     command.add_argument("--seconds", type=duration_s, help="stop by itself after that long")
+    command.add_argument("--record", type=Path, metavar="DIR", help="keep all for `verify` there")
     command.set_defaults(run=run_run)
 
 
@@ -297,6 +300,27 @@ def run_run(args: argparse.Namespace) -> int:
     from .run import run
 
     return run(args)
+
+
+def add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "record",
+        "Record the market as the configuration says, until stopped: no account, no orders.",
+        "fastbook record examples/runtime.toml -o recordings/monday --seconds 60",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml")
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", required=True, help="made, if it is not there"
+    )
+    command.add_argument("--seconds", type=duration_s, help="stop by itself after that long")
+    command.set_defaults(run=run_record)
+
+
+def run_record(args: argparse.Namespace) -> int:
+    from .record import record
+
+    return record(args)
 
 
 def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -323,6 +347,23 @@ def run_replay(args: argparse.Namespace) -> int:
     from .replay import replay
 
     return replay(args.files, args.verify_against, args.skip_damaged, args.json)
+
+
+def add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "verify",
+        "Replay what a run recorded and compare every decision, order and fill; 4 if one differs.",
+        "fastbook verify recordings/monday",
+    )
+    command.add_argument("folder", type=Path, metavar="RUN", help="what --record DIR has filled")
+    command.set_defaults(run=run_verify)
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    from .verify import verify
+
+    return verify(args.folder, as_json=args.json)
 
 
 def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -21,7 +21,7 @@ from .exchange_control import ExchangeControl
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import counted, print_json, to_json
-from .recorder import FrameRecorder
+from .recording.recorder import Recorder
 from .report import Json
 from .run import endpoints_of, on_status, open_screen
 from .secret import Secret
@@ -104,7 +104,7 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> int:
     async with contextlib.AsyncExitStack() as stack:
         recorder = None
         if options.record is not None:
-            recorder = stack.enter_context(FrameRecorder(options.record, "public"))
+            recorder = stack.enter_context(Recorder(options.record))
         print("fastbook: starting the bundled exchange", file=sys.stderr)
         exchange = await stack.enter_async_context(
             exchange_process(options.symbols, options.seed, options.rate)
@@ -137,7 +137,7 @@ async def make_app(
     where: Json,
     control: ExchangeControl,
     screen: Child | None,
-    recorder: FrameRecorder | None,
+    recorder: Recorder | None,
 ) -> App:
     """The app, pointed at the exchange that `where` describes."""
     symbols = (await control.state())["symbols"]
@@ -196,6 +196,6 @@ def find_problems(summary: Json) -> list[str]:
         problems += [f"the exchange's account differs: {text}" for text in audit["differences"]]
     recorded = summary.get("recorded")
     if recorded and recorded["lost"]:
-        problems.append(f"{recorded['lost']} frames could not be recorded: {recorded['failure']}")
+        problems.append(f"{recorded['lost']} records could not be kept: {recorded['failure']}")
     problems += summary.get("chaos", {}).get("missed", [])
     return problems

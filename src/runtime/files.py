@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fastbook.errors import DataFileError, FastbookError
+
+log = logging.getLogger("fastbook.files")
 
 LINE_BYTES_MAX = 16 << 20
 """A longer line is not a recording's: refused, so that memory stays bounded."""
@@ -32,6 +35,9 @@ def read_lines(
 
 
 def _lines(path: Path) -> Iterator[bytes]:
+    if path.suffix == ".zst" and (blocks := _block_lines(path)) is not None:
+        yield from blocks
+        return
     with _open(path) as file:
         number = 0
         unreadable: tuple[type[Exception], ...] = (
@@ -50,6 +56,25 @@ def _lines(path: Path) -> Iterator[bytes]:
             raise DataFileError(str(path), f"damaged after line {number}: {e}") from None
 
 
+def _block_lines(path: Path) -> Iterator[bytes] | None:
+    """Of our own recordings, whose checksums are looked at; None for any other file."""
+    try:
+        from .recording.blocks import Cut, is_blocks, read_blocks
+    except ModuleNotFoundError:
+        return None
+    if not is_blocks(path):
+        return None
+
+    def lines() -> Iterator[bytes]:
+        cut = Cut()
+        for block in read_blocks(path, cut):
+            yield from (line + b"\n" for line in block.data.split(b"\n")[:-1])
+        if cut.bytes:
+            log.warning("%s: the last %d bytes are of a block that was cut", path, cut.bytes)
+
+    return lines()
+
+
 def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
     if path.suffix == ".gz":
         return gzip.open(path, "rb")
@@ -63,7 +88,8 @@ def _open_zst(path: Path) -> io.BufferedReader:
         import zstandard
     except ModuleNotFoundError:
         raise FastbookError(f"{path}: pip install zstandard to read .zst files") from None
-    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb")))
+    reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
+    return io.BufferedReader(reader)
 
 
 def _zst_errors() -> tuple[type[Exception], ...]:

@@ -115,8 +115,9 @@ class Report:
         if recorder is None:
             return None
         return {
-            "file": str(recorder.path),
+            "folder": str(recorder.folder),
             "frames": recorder.frames,
-            "lost": recorder.failed,
+            "bytes": recorder.bytes,
+            "lost": recorder.lost,
             "failure": recorder.failure,
         }

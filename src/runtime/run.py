@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from fastbook.errors import ConfigError, CredentialsError
 
@@ -17,6 +18,7 @@ from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_creden
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .output import counted, print_json, to_json
+from .recording.recorder import Recorder
 from .report import Json
 from .secret import Secret
 from .summary import ProgressLines, print_summary
@@ -33,7 +35,12 @@ def run(args: argparse.Namespace) -> int:
     set_up_logging(args.log_level)
     return run_until_stopped(
         lambda stop: run_config(
-            config, stop, seconds=args.seconds, as_json=args.json, environ=os.environ
+            config,
+            stop,
+            seconds=args.seconds,
+            as_json=args.json,
+            environ=os.environ,
+            record=args.record,
         )
     )
 
@@ -62,8 +69,10 @@ async def run_config(
     seconds: float | None,
     as_json: bool,
     environ: Mapping[str, str],
+    record: Path | None = None,
 ) -> int:
     async with contextlib.AsyncExitStack() as stack:
+        recorder = None if record is None else stack.enter_context(Recorder(record))
         exchange = await open_exchange(config, stack)
         endpoints, credentials = await find_exchange(config, environ, exchange)
         screen = await open_screen(stack, as_json=as_json)
@@ -73,6 +82,7 @@ async def run_config(
             seconds=seconds,
             flatten=False,
             on_status=on_status(screen),
+            recorder=recorder,
         )
         app = App(config, endpoints, credentials, options)
         watch = contextlib.nullcontext() if exchange is None else exchange.needed(app.fail)

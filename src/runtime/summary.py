@@ -45,15 +45,13 @@ def summary_lines(summary: Json) -> list[tuple[str, str]]:
         ),
         ("equity", f"{money(s['equity'])} {coin}"),
     ]
-    if s.get("recorded"):
-        lines.append(("recorded", f"{s['recorded']['frames']:,} frames in {s['recorded']['file']}"))
     audit = s.get("audit")
     if audit is not None:
         agrees = "balance, P&L, fees and fills equal the exchange's own, to the last digit"
         lines.append(("account", agrees if audit["agrees"] else "DIFFERS from the exchange's own"))
     recorded = s.get("recorded")
     if recorded:
-        lines.append(("recorded", f"{recorded['frames']:,} frames in {recorded['file']}"))
+        lines.append(("recorded", f"{recorded['frames']:,} frames in {recorded['folder']}"))
     chaos = s.get("chaos", {})
     for fault in chaos.get("injected", []):
         lines.append(("chaos", f"{fault['at_s']:4.1f} s  {fault['what']}"))

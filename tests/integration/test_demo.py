@@ -79,9 +79,9 @@ def test_text_without_a_terminal_and_a_recording(tmp_path: Path) -> None:
         "fastbook: starting the bundled exchange",
         "fastbook: running for 1.5 s: 4 symbols, paper; Ctrl-C ends it",
     ]
-    (recording,) = (tmp_path / "session").iterdir()
+    recording = tmp_path / "session" / "public-00001.frames.zst"
     replayed = document(in_process("replay", recording, "--json"))
-    assert f"{replayed['frames']:,} frames in {recording}" in done.stdout
+    assert f"{replayed['frames']:,} frames in {recording.parent}" in done.stdout
     books = [book for topic, book in replayed["books"].items() if "orderbook" in topic]
     assert [book["state"] for book in books] == ["SYNCED"] * 4
 

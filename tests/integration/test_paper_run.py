@@ -10,11 +10,13 @@ from fastbook.replay.source import read_frames
 from fastbook.runtime.app import App, RunOptions
 from fastbook.runtime.demo import make_config
 from fastbook.runtime.files import read_lines
-from fastbook.runtime.recorder import FrameRecorder
+from fastbook.runtime.recording.reader import Recording
+from fastbook.runtime.recording.recorder import Recorder
 from fastbook.runtime.report import Json
 from fastbook.runtime.run import endpoints_of
 from fastbook.runtime.simulator.options import SimulatorOptions
 from fastbook.runtime.simulator.server import Simulator
+from fastbook.runtime.verify import Verifier
 
 SECONDS = 4.0
 
@@ -24,7 +26,7 @@ async def run_on_paper(folder: Path) -> tuple[App, Json, Json]:
     where = (await simulator.start()).as_json()
     symbols = [i.symbol for i in simulator.market.instruments]
     try:
-        with FrameRecorder(folder, "public") as recorder:
+        with Recorder(folder) as recorder:
             options = RunOptions(title="test", seconds=SECONDS, recorder=recorder)
             app = App(make_config(where, symbols), endpoints_of(where), None, options)
             async with asyncio.timeout(30):
@@ -52,7 +54,7 @@ def test_what_was_recorded_replays_to_the_same_books(tmp_path: Path) -> None:
     app, summary, _ = asyncio.run(run_on_paper(tmp_path))
 
     decoder = BookDecoder(app.instruments)
-    path = Path(summary["recorded"]["file"])
+    path = tmp_path / "public-00001.frames.zst"
     statuses = [decoder.apply(f.data, f.recv_ns) for f in read_frames(read_lines(path), "test")]
 
     assert len(statuses) == summary["recorded"]["frames"]
@@ -61,3 +63,11 @@ def test_what_was_recorded_replays_to_the_same_books(tmp_path: Path) -> None:
         assert (live.u, live.seq, live.recv_ns) == (replayed.u, replayed.seq, replayed.recv_ns)
         assert live.levels() == replayed.levels()
         assert replayed.state is BookState.SYNCED
+
+
+def test_what_was_decided_on_paper_is_decided_again(tmp_path: Path) -> None:
+    asyncio.run(run_on_paper(tmp_path))
+    verdict = Verifier(Recording(tmp_path)).run()
+    assert verdict.first == ""
+    assert verdict.complete
+    assert verdict.compared["commands"] > 0

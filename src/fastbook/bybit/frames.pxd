@@ -49,6 +49,7 @@ cdef class BookDecoder:
     cdef readonly SignalSet signals
     cdef public bint use_scanner
     cdef bint vectors           # read frames with the vector instructions of the machine
+    cdef public object on_mark  # told of each state that is set from outside; or None
 
     # One whole text frame. Returns APPLY_*; `message` holds the object when TRADE or OTHER.
     cdef int apply_bytes(self, const char* data, Py_ssize_t size, int64_t recv_ns) except -1

@@ -1,15 +1,16 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Self, final
 
 from fastbook.core.book import Book
 from fastbook.core.signals import SignalSet
-from fastbook.core.states import ApplyStatus
+from fastbook.core.states import ApplyStatus, BookState
 from fastbook.types import Instrument
 
 @final
 class BookDecoder:
     use_scanner: bool
     use_vectors: bool
+    on_mark: Callable[[str, BookState], None] | None
     @property
     def signals(self) -> SignalSet | None: ...
     @property

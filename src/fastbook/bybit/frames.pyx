@@ -520,6 +520,8 @@ cdef class BookDecoder:
     cdef int mark(self, str topic, object state) except -1:
         cdef bytes name = topic.encode()
         self._books[topic].mark(state)
+        if self.on_mark is not None:
+            self.on_mark(topic, state)
         self.touch(self.find_topic(name, len(name)))
         return 0
 

@@ -5,12 +5,14 @@ from picows import WSFrame, WSListener, WSTransport
 
 from fastbook.bybit.frames import BookDecoder
 from fastbook.core.histogram import Histogram
+from fastbook.core.tape import Tape
 
 from .listener_py import Link
 
 @final
 class CompiledListener(WSListener):
     latency: Histogram | None
+    tape: Tape | None
     closed: bool
     joining: bool
     watched: bool

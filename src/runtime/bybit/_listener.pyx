@@ -16,6 +16,7 @@ from fastbook.bybit.frames cimport BookDecoder
 from fastbook.core.histogram cimport Histogram, histogram_record
 from fastbook.core.book cimport APPLY_GAP, APPLY_MALFORMED, APPLY_OTHER, APPLY_TRADE
 from fastbook.runtime.system_clock import STAMP_OFFSET_NS
+from fastbook.core.tape cimport Tape, tape_frame
 
 
 @cython.final
@@ -41,6 +42,7 @@ cdef class CompiledListener(WSListener):
     cdef bint _in_read              # the receive time of this socket read is known
     cdef bint _desynced             # a frame of this read cost a book its trust
     cdef public Histogram latency   # socket read to book and signals, of each message; or None
+    cdef public Tape tape           # keeps every message, before it is applied; or None
     cdef public bint closed         # this connection is over: ignore what still comes
     cdef public bint joining        # a fragmented message is open: the link sees every data frame
     cdef public bint watched        # tell the link of each read: it waits for a first snapshot
@@ -94,8 +96,11 @@ cdef class CompiledListener(WSListener):
         return 0
 
     cdef int _apply(self, const char* data, Py_ssize_t size) except -1:
-        cdef int status = self._decoder.apply_bytes(data, size, self._recv_ns)
+        cdef int status
         cdef timespec now
+        if self.tape is not None:
+            tape_frame(self.tape, data, size, self._recv_ns)
+        status = self._decoder.apply_bytes(data, size, self._recv_ns)
         if self.latency is not None:
             clock_gettime(CLOCK_MONOTONIC, &now)
             histogram_record(self.latency.counts, (

@@ -16,6 +16,7 @@ from fastbook.bybit.frames import BookDecoder
 from fastbook.clock import Clock
 from fastbook.core.histogram import Histogram
 from fastbook.core.states import BookState
+from fastbook.core.tape import Tape
 
 from . import assembler
 from .assembler import MessageAssembler, ProtocolFault
@@ -51,6 +52,7 @@ class FeedContext:
     ssl_context: ssl.SSLContext | None
     connect_ws: ConnectWs = ws_connect
     latency: Histogram | None = None
+    tape: Tape | None = None
     stats: FeedStats = field(default_factory=FeedStats)
 
     def now_s(self) -> float:
@@ -102,6 +104,7 @@ class Connection:
         self._ws_listener = listener
         self.listener: FeedListener = listener  # type: ignore[assignment]  # both have these
         self.listener.latency = feed.latency
+        self.listener.tape = feed.tape
 
     async def run(self) -> None:
         """Returns when the connection has ended and its socket is closed; see `reason`."""

@@ -10,6 +10,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 from fastbook.bybit.frames import BookDecoder
 from fastbook.core.histogram import Histogram
 from fastbook.core.states import ApplyStatus
+from fastbook.core.tape import Tape
 
 from ..system_clock import stamp_ns
 
@@ -45,6 +46,8 @@ class FeedListener(Protocol):
 
     latency: Histogram | None
     """Takes, of each message, the time from the socket read to its book and signals."""
+    tape: Tape | None
+    """Keeps every message, before it is applied."""
     closed: bool
     joining: bool
     watched: bool
@@ -85,6 +88,7 @@ class PythonListener(WSListener):
         self._in_read = False
         self._desynced = False
         self.latency: Histogram | None = None
+        self.tape: Tape | None = None
         self.closed = False
         self.joining = False
         self.watched = False
@@ -130,6 +134,8 @@ class PythonListener(WSListener):
             self._apply(message)
 
     def _apply(self, message: memoryview | bytes) -> None:
+        if self.tape is not None:
+            self.tape.frame(message, self._recv_ns)
         status = self._decoder.apply(message, self._recv_ns)
         if self.latency is not None:
             self.latency.record(self._now_ns() - self._recv_ns)

@@ -16,6 +16,7 @@ from fastbook.bybit.frames import BookDecoder
 from fastbook.clock import Clock
 from fastbook.core.histogram import Histogram
 from fastbook.core.states import BookState
+from fastbook.core.tape import Tape
 
 from .backoff import Backoff, WindowBudget
 from .connection import Connection, FeedContext
@@ -66,6 +67,8 @@ class PublicFeed:
         Another way to the venue than a socket.
     latency : Histogram, optional
         Takes, of each message, the ns from the socket read to its book and signals.
+    tape : Tape, optional
+        Keeps every message with its receive time, before it is applied.
 
     An exception of a callback ends the feed: `run` raises it. Network faults never do.
     """
@@ -83,6 +86,7 @@ class PublicFeed:
         make_listener: MakeListener = Listener,
         connect_ws: ConnectWs = ws_connect,
         latency: Histogram | None = None,
+        tape: Tape | None = None,
     ) -> None:
         books = [t for t in config.topics if _add_book(decoder, t)]
         self._config = config
@@ -103,6 +107,7 @@ class PublicFeed:
             ssl_context=_ssl_context(config),
             connect_ws=connect_ws,
             latency=latency,
+            tape=tape,
         )
         limits = SubscriptionLimits(
             args_per_request=config.args_per_request,
