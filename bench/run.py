@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from fastbook.runtime.benchmark import core, loopback, whole
+from fastbook.runtime.benchmark import core, exchange, loopback, whole
 from fastbook.runtime.benchmark.machine import PACKAGES, machine_facts
 from fastbook.runtime.benchmark.results import Report, Result, interleave
 from fastbook.runtime.benchmark.table import text_table
@@ -82,6 +82,8 @@ def measure(*, quick: bool, parts: list[str]) -> dict[str, Any]:  # Any: JSON
     if "whole" in parts:
         say("whole processes")
         whole.measure_whole(report, quick=quick)
+        say("the bundled exchange")
+        exchange.measure_exchange(report, seconds=3.0 if quick else 10.0)
     facts["load_after"] = round(os.getloadavg()[0], 2)
     return {
         "command": shlex.join(["python", "-m", "bench.run", *sys.argv[1:]]),

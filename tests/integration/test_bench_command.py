@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from fastbook.runtime.benchmark import command, core
+from fastbook.runtime.benchmark.exchange import measure_exchange
 from fastbook.runtime.benchmark.loopback import Plan, measure_loopback
 from fastbook.runtime.benchmark.results import Report, Target
 
@@ -21,6 +22,7 @@ def measure_tiny(report: Report, *, quick: bool) -> None:
     core.measure_spot(report, rounds=1, count=20, times=1)
     core.measure_allocation(report)
     measure_loopback(report, TINY)
+    measure_exchange(report, seconds=0.3)
 
 
 @pytest.fixture

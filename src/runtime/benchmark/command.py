@@ -6,6 +6,7 @@ import sys
 
 from ..output import print_json
 from .core import measure_allocation, measure_core, measure_mixed, measure_spot
+from .exchange import measure_exchange
 from .loopback import FULL, QUICK, measure_loopback
 from .machine import machine_facts
 from .results import Report
@@ -53,6 +54,8 @@ def measure(report: Report, *, quick: bool) -> None:
     measure_loopback(report, QUICK if quick else FULL)
     say("whole processes")
     measure_whole(report, quick=quick)
+    say("the bundled exchange")
+    measure_exchange(report, seconds=3.0 if quick else 10.0)
 
 
 def say(what: str) -> None:

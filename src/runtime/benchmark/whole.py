@@ -182,6 +182,16 @@ class Books:
             self._synced.clear()
             self.down.set()
 
+    @property
+    def applied(self) -> int:
+        """Frames that are in the books."""
+        return self._decoder.counters["applied"]
+
+    @property
+    def gaps(self) -> int:
+        """Frames that were lost on the way."""
+        return self._decoder.counters["gaps"]
+
     async def wait_synced(self) -> None:
         await self._synced.wait()
 

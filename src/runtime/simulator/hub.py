@@ -28,7 +28,7 @@ _BY_SYMBOL: dict[str, type[TradeTopic | TimedTopic]] = {
 }
 IDLE_STEP_S = 0.25  # a symbol that nobody reads still lives, slowly
 SLACK_S = 1e-6  # sums of intervals are a hair off what they mean
-CATCH_UP_S = 0.05  # a late tick makes up for at most this much
+CATCH_UP_S = 0.1  # a late tick makes up for at most this much
 _STEPS_PER_FRAME_MAX = 4  # tries to make a book change, before its message is skipped
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastbook.replay.matching import MarketFlow, MatchingBook
 from fastbook.replay.money import over, times, wire_text
@@ -23,6 +23,7 @@ RECENT_TRADES_MAX = 1000
 LIQUIDATIONS_MAX = 1000  # waiting for their frame
 LIQUIDATED_SHARE = 0.02
 """Of the market's own trades, how many are told as the liquidation of somebody."""
+_SIDES = {1: Side.BUY, -1: Side.SELL}
 Json = dict[str, Any]
 """One JSON object. Any: text, numbers, flags, lists and objects."""
 
@@ -35,17 +36,24 @@ def fixed_text(value: int, scale: int) -> str:
     return f"{text[:-scale]}.{text[-scale:]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """One public trade of a symbol."""
+class Trade(NamedTuple):
+    """One public trade of a symbol. A tuple: there are tens of thousands a second."""
 
     side: Side
     px: int
     qty: int
     ts_ms: int
-    trade_id: str
+    number: int | str  # of the trade: 128 bits, or its id as text
     seq: int
     tick_direction: str
+
+    @property
+    def trade_id(self) -> str:
+        """A UUID's shape, made when somebody wants to see it."""
+        if isinstance(self.number, str):
+            return self.number
+        text = f"{self.number:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def make_markets(symbols: int, categories: Sequence[Category]) -> list[Market]:
@@ -66,34 +74,35 @@ class SymbolFeed:
         self.first_px = self.high_px = self.low_px = self.last_px = start_px
         self.volume = 0  # at the quantity scale
         # px * qty at both scales; inverse: exact coins, qty / px.
-        self.turnover: Amount = Decimal(0) if instrument.category is Category.INVERSE else 0
+        self._inverse = instrument.category is Category.INVERSE
+        self.turnover: Amount = Decimal(0) if self._inverse else 0
         self.candles = Candles(start_px)
         self.tick_direction = "ZeroPlusTick"
         self.recent: deque[Trade] = deque(maxlen=RECENT_TRADES_MAX)
 
-    def add(self, side: Side, px: int, qty: int, ts_ms: int, trade_id: str, seq: int) -> Trade:
+    def add(self, side: Side, px: int, qty: int, ts_ms: int, number: int | str, seq: int) -> Trade:
         if px > self.last_px:
             self.tick_direction = "PlusTick"
         elif px < self.last_px:
             self.tick_direction = "MinusTick"
         elif not self.tick_direction.startswith("Zero"):
             self.tick_direction = f"Zero{self.tick_direction}"
-        self.high_px, self.low_px = max(self.high_px, px), min(self.low_px, px)
+        if px > self.high_px:
+            self.high_px = px
+        elif px < self.low_px:
+            self.low_px = px
         if ts_ms >= self.candles.end_ms:
             self.roll(ts_ms)
         self.last_px = px
         self.candles.trade(px)
         self.volume += qty
-        self.turnover += self._worth(px, qty)
-        trade = Trade(side, px, qty, ts_ms, trade_id, seq, self.tick_direction)
+        self.turnover += self._worth(px, qty) if self._inverse else px * qty
+        trade = Trade(side, px, qty, ts_ms, number, seq, self.tick_direction)
         self.recent.append(trade)
         return trade
 
-    def _worth(self, px: int, qty: int) -> Amount:
-        instrument = self.instrument
-        if instrument.category is Category.INVERSE:
-            return over(instrument.qty_decimal(qty), instrument.px_decimal(px))
-        return px * qty
+    def _worth(self, px: int, qty: int) -> Decimal:
+        return over(self.instrument.qty_decimal(qty), self.instrument.px_decimal(px))
 
     def roll(self, now_ms: int) -> None:
         """Close the minutes that have ended."""
@@ -197,7 +206,7 @@ class SimulatedMarket:
         if trades:
             feed, pending = self.feeds[index], self._pending[index]
             for side, px, qty in trades:
-                trade = feed.add(Side(side), px, qty, now_ms, self._trade_id(feed.instrument), seq)
+                trade = feed.add(_SIDES[side], px, qty, now_ms, self._number(feed.instrument), seq)
                 if self._wanted[index]:
                     pending.append(trade)
                 if self._liquidated[index] is not None and self._fate.random() < LIQUIDATED_SHARE:
@@ -262,12 +271,11 @@ class SimulatedMarket:
             self._liquidated[index] = []
         return rows
 
-    def _trade_id(self, instrument: Instrument) -> str:
+    def _number(self, instrument: Instrument) -> int | str:
         if instrument.category is Category.SPOT:
             self._spot_trade += 1
             return str(self._spot_trade)
-        text = f"{self._random.getrandbits(128):032x}"  # a UUID's shape, at a third of its cost
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        return self._random.getrandbits(128)
 
     # What the symbol looks like, as JSON values.
 
