@@ -17,9 +17,12 @@ from aiohttp import web
 from fastbook.runtime.cli import build_parser
 from fastbook.runtime.config import parse
 from fastbook.runtime.config.sections import SECTIONS
-from fastbook.runtime.simulator import faults
+from fastbook.runtime.simulator.fault_fields import KINDS
+from fastbook.runtime.simulator.garble import GARBLED, SCENES
 from fastbook.runtime.simulator.options import SimulatorOptions
+from fastbook.runtime.simulator.raw_frames import RAW
 from fastbook.runtime.simulator.server import Simulator
+from fastbook.runtime.simulator.spoilt import SPOILT
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -151,9 +154,12 @@ def test_the_exchanges_page_is_whole() -> None:
     assert len(paths) > 10
     assert sorted(path for path in paths if f"`{path}`" not in text) == []
     assert set(re.findall(r"`(/v5/[\w/-]+)`", text)) <= paths
-    kinds = faults.__doc__ or ""
-    documented = set(re.findall(r"^\| (\w+) \|", text, re.MULTILINE))
-    assert set(re.findall(r"^\| (\w+) \|", kinds, re.MULTILINE)) <= documented
+    documented = dict(re.findall(r"^\| (\w+) \| (.+?) \| .+ \|$", text, re.MULTILINE))
+    for kind, (names, _) in KINDS.items():
+        assert kind in documented, kind
+        assert [n for n in names if not re.search(rf"\b{n}\b", documented[kind])] == [], kind
+    for ways in (GARBLED, RAW, SCENES, SPOILT):
+        assert [name for name in ways if f"`{name}`" not in text] == []
 
 
 def test_the_table_of_the_configuration_is_whole() -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.simulator_client import Client, Json, Socket, auth_request, run
 
 from fastbook.runtime.simulator.keys import ApiKey
+from fastbook.runtime.simulator.sessions import Refusal
 
 ORDER = {
     "category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.01",
@@ -252,7 +253,7 @@ def test_silence_longer_than_promised_cuts_trade_and_private_streams() -> None:
 def test_a_stream_that_is_not_let_in_answers_with_a_status() -> None:
     async def scenario(client: Client) -> None:
         for host in (client.sim.trade, client.sim.private):
-            host.upgrade_errors.append(502)
+            host.upgrade_errors.append(Refusal(502))
         for url in (client.endpoints.ws_trade, client.endpoints.ws_private):
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await client.http.ws_connect(url)

@@ -9,6 +9,7 @@ raised has changed nothing.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,6 +39,9 @@ from fastbook.replay.stops import Stops
 from fastbook.types import Category, Instrument, OrderType, Side
 
 __all__ = ["Answer", "Fill", "MarketFill", "MatchingBookLike", "PublicTrade", "Venue"]
+
+
+CANCEL_ALL_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Venue:
         self._settings = Settings(instruments, self._clearing)
         self._liquidator = Liquidator(self._matcher)
         self.funding = Funding(self._matcher)
+        self._chance = random.Random(f"cancel-all-{seed}")
         self.dcp = DisconnectGuard()
 
     def next_seq(self) -> int:
@@ -146,8 +151,20 @@ class Venue:
 
     # Orders in.
 
-    def place(self, number: int, params: Mapping[str, object], now_ms: int) -> Order:
-        """Take a v5 create request. The order that comes back may already have ended."""
+    def place(
+        self,
+        number: int,
+        params: Mapping[str, object],
+        now_ms: int,
+        *,
+        exec_type: str = "Trade",
+        reject: bool = False,
+    ) -> Order:
+        """Take a v5 create request. The order that comes back may already have ended.
+
+        `exec_type`: what its fills are called. With `reject` the order is taken, and ends
+        `Rejected` before it reaches a book.
+        """
         account, instrument = self._accounts[number], self._instrument_of(params)
         if not instrument.trading:
             spot = instrument.category is Category.SPOT
@@ -157,8 +174,11 @@ class Venue:
         new = parse_new_order(params, instrument)
         order = self._admit(account, instrument, new, now_ms)
         account.add_order(order)
-        if order.trigger is None:
-            self._matcher.enter(order, now_ms)
+        if reject:
+            self._matcher.end(order, "UNKNOWN", "EC_Others", "Rejected")
+            self._clearing.tell_order(order, now_ms, self.next_seq())
+        elif order.trigger is None:
+            self._matcher.enter(order, now_ms, exec_type=exec_type)
         else:
             self._stops.add(order)
             self._clearing.tell_order(order, now_ms, self.next_seq())
@@ -276,7 +296,10 @@ class Venue:
         return answers
 
     def cancel_all(self, number: int, params: Mapping[str, object], now_ms: int) -> list[Order]:
-        """Take a v5 cancel-all request; the orders that it cancelled, at most 500."""
+        """Take a v5 cancel-all request; the orders that it cancelled.
+
+        At most 500 of them: of more, a seed chooses.
+        """
         account = self._accounts[number]
         category = text_of(params, "category")
         if category not in {str(i.category) for i in self.instruments}:
@@ -301,7 +324,9 @@ class Venue:
             and (symbol or not base or order.instrument.base == base)
             and (symbol or base or not settle or order.instrument.settle == settle)
             and (not wanted or (wanted == "StopOrder") == order.waiting)
-        ][:500]
+        ]
+        if len(orders) > CANCEL_ALL_MAX:
+            orders = self._chance.sample(orders, CANCEL_ALL_MAX)
         for order in orders:
             self._matcher.cancel(order, now_ms)
         return orders
@@ -407,6 +432,33 @@ class Venue:
             size = min(qty or abs(position.qty), abs(position.qty))
             self._liquidator.deleveraging.reduce(account, position, px, size, now_ms)
         return len(held)
+
+    def change_filters(self, index: int, *, tick: int = 0, lot: int = 0) -> None:
+        """Other steps of price and quantity for a symbol from now on; 0 leaves one as it is.
+
+        ValueError when a step is not above 0. Orders that rest keep their prices.
+        """
+        instrument = self.instruments[index]
+        if tick < 0 or lot < 0:
+            raise ValueError(f"steps must be above 0, were {tick} and {lot}")
+        # The one place where an instrument changes: orders, positions and topics share it.
+        if tick:
+            object.__setattr__(instrument, "tick", tick)
+        if lot:
+            object.__setattr__(instrument, "lot", lot)
+            object.__setattr__(instrument, "qty_min", max(lot, instrument.qty_min // lot * lot))
+
+    def set_trading(self, index: int, on: bool, now_ms: int) -> int:
+        """Open or close a symbol; closing cancels every order on it. How many orders went."""
+        instrument = self.instruments[index]
+        object.__setattr__(instrument, "trading", on)
+        gone = 0
+        for account in () if on else self._accounts.values():
+            for order in list(account.open_orders.values()):
+                if order.instrument is instrument and order.open:
+                    self._matcher.cancel(order, now_ms, "CancelByAdmin")
+                    gone += 1
+        return gone
 
     def only_reduce(self, number: int, index: int, on: bool) -> None:
         """Whether the account may only leave its position in a symbol (110023, isReduceOnly)."""

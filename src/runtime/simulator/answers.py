@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
@@ -14,10 +15,21 @@ from fastbook.types import Category, Instrument
 from .coins import coin_info
 from .keys import ApiKey
 from .market import Json, SimulatedMarket
-from .query import Query, bad, known_category, limit_of, millis_of, paged
+from .order_faults import FAULTS_MAX
+from .query import (
+    DAY_MS,
+    HISTORY_MS_MAX,
+    WEEK_MS,
+    Query,
+    bad,
+    known_category,
+    limit_of,
+    paged,
+    same_cursor,
+    window_of,
+)
 
 CLOSED_IN_REALTIME_MAX = 500
-HISTORY_MS = 7 * 24 * 3600 * 1000
 STOP_FILTERS = ("StopOrder", "tpslOrder")
 _STREAM_ONLY = ("category", "execPnl")
 
@@ -28,6 +40,23 @@ class Answers:
     def __init__(self, market: SimulatedMarket, rules: VenueRules) -> None:
         self._market = market
         self._rules = rules
+        # Faults: how pages of signed lists go wrong, how much older than they are all orders
+        # pass for, from which number on closed orders are still shown as such.
+        self.page_errors: deque[str] = deque(maxlen=FAULTS_MAX)
+        self.age_ms = 0
+        self.forgotten: dict[int, int] = {}  # account -> number of its last forgotten order
+
+    def _page(
+        self, rows: Iterable[Row], keys: tuple[str, ...], query: Query, limit: int
+    ) -> tuple[list[Row], str]:
+        """One page and the next cursor, or what a fault makes of them."""
+        rows = list(rows)
+        page, cursor = paged(rows, keys, query, limit)
+        if cursor and self.page_errors:
+            if self.page_errors.popleft() == "repeat":
+                return page, same_cursor(query, limit)
+            return paged(rows, keys, {**query, "cursor": cursor}, limit)
+        return page, cursor
 
     def instrument(self, query: Query) -> Instrument:
         return self._market.venue.instrument(known_category(query), query.get("symbol", ""))
@@ -78,36 +107,31 @@ class Answers:
             raise bad("openOnly invalid")
         source = list(account.open_orders.values())
         if only == "1":
-            source = list(account.closed)[-CLOSED_IN_REALTIME_MAX:]
+            forgotten = self.forgotten.get(account.number, 0)
+            source = [o for o in account.closed if o.number > forgotten][-CLOSED_IN_REALTIME_MAX:]
         rows = map(query_order_row, self._select(source[::-1], query, filters))
-        page, cursor = paged(rows, "orderId", query, limit)
+        page, cursor = self._page(rows, ("orderId",), query, limit)
         return {"category": query["category"], "list": page, "nextPageCursor": cursor}
 
     def order_history(self, account: Account, query: Query, now_ms: int) -> Json:
         filters = self._filters(query, scope_needed=False)
         limit = limit_of(query, 20, 50)
         status = query.get("orderStatus", "")
-        start, end = self._window(query, now_ms)
+        start, end = window_of(query, now_ms)
         orders = (
             order
             for order in self._select(reversed(account.closed), query, filters)
-            if (not status or order.status == status) and start <= order.created_ms <= end
+            if (not status or order.status == status)
+            and start <= order.created_ms - self.age_ms <= end
+            and is_remembered(order, now_ms + self.age_ms)
         )
-        page, cursor = paged(map(query_order_row, orders), "orderId", query, limit)
+        page, cursor = self._page(map(query_order_row, orders), ("orderId",), query, limit)
         return {"category": query["category"], "list": page, "nextPageCursor": cursor}
-
-    @staticmethod
-    def _window(query: Query, now_ms: int) -> tuple[int, int]:
-        end = millis_of(query, "endTime", now_ms)
-        start = millis_of(query, "startTime", min(end, now_ms) - HISTORY_MS)
-        if end - start > HISTORY_MS:
-            raise bad("the time window is at most 7 days")
-        return start, end
 
     def executions(self, account: Account, query: Query, now_ms: int) -> Json:
         symbol, base, settle = self._filters(query, scope_needed=False)
         limit = limit_of(query, 50, 100)
-        start, end = self._window(query, now_ms)
+        start, end = window_of(query, now_ms)
         wanted = [
             (key, query[key]) for key in ("orderId", "orderLinkId", "execType") if query.get(key)
         ]
@@ -121,7 +145,7 @@ class Answers:
                 and (not base or instrument.base == base)
                 and (not settle or instrument.settle == settle)
                 and all(row[key] == value for key, value in wanted)
-                and start <= int(row["execTime"]) <= end
+                and start <= int(row["execTime"]) - self.age_ms <= end
             )
 
         rows = (
@@ -129,7 +153,7 @@ class Answers:
             for row in reversed(account.executions)
             if matches(row)
         )
-        page, cursor = paged(rows, "execId", query, limit)
+        page, cursor = self._page(rows, ("execId",), query, limit)
         return {"category": query["category"], "list": page, "nextPageCursor": cursor}
 
     # Account.
@@ -142,7 +166,7 @@ class Answers:
             raise bad("symbol or settleCoin needed")
         limit = limit_of(query, 20, 200)
         rows = self._market.venue.position_rows(account.number, query["category"], symbol, settle)
-        page, cursor = paged(rows, "symbol", query, limit)
+        page, cursor = self._page(rows, ("symbol", "positionIdx"), query, limit)
         return {"list": page, "nextPageCursor": cursor, "category": query["category"]}
 
     def wallet(self, account: Account, query: Query, now_ms: int) -> Json:
@@ -196,7 +220,7 @@ class Answers:
         """One row for every order that closed something, newest first."""
         symbol, _, _ = self._filters(query, scope_needed=False)
         limit = limit_of(query, 50, 100)
-        start, end = self._window(query, now_ms)
+        start, end = window_of(query, now_ms)
         orders: dict[str, list[Row]] = {}
         for row in account.executions:
             if (
@@ -213,8 +237,16 @@ class Answers:
             )
             for fills in reversed(orders.values())
         ]
-        page, cursor = paged(rows, "orderId", query, limit)
+        page, cursor = self._page(rows, ("orderId",), query, limit)
         return {"category": query["category"], "list": page, "nextPageCursor": cursor}
+
+
+def is_remembered(order: Order, now_ms: int) -> bool:
+    """Whether order history still has it: orders without fills go after a day."""
+    age_ms = now_ms - order.updated_ms
+    if age_ms <= DAY_MS or order.cum_qty:
+        return age_ms <= HISTORY_MS_MAX
+    return age_ms <= WEEK_MS and order.status not in ("Cancelled", "Rejected", "Deactivated")
 
 
 def closed_row(fills: list[Row], leverage: Decimal) -> Row:

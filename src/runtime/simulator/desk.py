@@ -7,13 +7,13 @@ by both ways in.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from fastbook.errors import VenueError
+from fastbook.errors import ConfigError, VenueError
 from fastbook.replay.accounts import Event, Order
 from fastbook.replay.intake import PARAMETER_ERROR
 from fastbook.replay.rows import order_row
@@ -23,26 +23,14 @@ from .keys import PERMISSION_DENIED, ApiKey
 from .limits import RATE_LIMITED, Allowance, RollingLimits, per_second
 from .market import Json
 from .options import CATEGORIES, SimulatorOptions
+from .order_faults import OrderFaults, kind_of
 
-FAULTS_MAX = 10_000  # waiting faults of one kind; the oldest go first
 BATCH_MAX = {"spot": 10, "linear": 20, "inverse": 20}
 FUNDING_RATE_MAX = Decimal("0.05")
 TOO_MANY_VISITS = "Too many visits. Exceeded the API Rate Limit."
 OPERATIONS = frozenset(
     f"order.{what}{batch}" for what in ("create", "amend", "cancel") for batch in ("", "-batch")
 )
-
-
-@dataclass(slots=True)
-class OrderFaults:
-    """What should go wrong with the next requests; all empty is a healthy exchange."""
-
-    order_errors: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=FAULTS_MAX))
-    lost_answers: int = 0  # creates that are carried out and then not answered
-    cancel_races: int = 0  # cancels of filled orders that succeed all the same
-    # How long order requests are held up: on their way in, or their answers on the way out.
-    slow_in_s: float = 0.0
-    slow_out_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,7 @@ class OrderDesk:
         self._after_orders = after_orders
         self._single: dict[str, Callable[[int, Json, int], Order]] = {
             "create": self._place,
-            "amend": venue.amend,
+            "amend": self._amend,
             "cancel": self._cancel,
         }
 
@@ -104,6 +92,11 @@ class OrderDesk:
         if batch:
             return self._batch(key, operation, what, category, params)
         allowance = self.take(key, operation, category)
+        reset_ms = self.faults.rate_limit_for(kind_of(operation))
+        if reset_ms is not None:
+            allowance = replace(
+                allowance, granted=0, remaining=0, reset_ms=self._now_ms() + reset_ms
+            )
         if not allowance.allowed:
             return Outcome(RATE_LIMITED, TOO_MANY_VISITS, {}, {}, allowance, gateway=True)
         try:
@@ -116,14 +109,26 @@ class OrderDesk:
         return Outcome(0, "OK", result, {}, allowance)
 
     def _place(self, account: int, params: Json, now_ms: int) -> Order:
-        if self.faults.order_errors:
-            code, message = self.faults.order_errors.popleft()
-            raise VenueError(code, message)
-        order = self._venue.place(account, params, now_ms)
+        self._refuse_by_fault("create")
+        if self.faults.late_rejects:
+            order = self._venue.place(account, params, now_ms, reject=True)
+            self.faults.late_rejects -= 1
+        else:
+            order = self._venue.place(account, params, now_ms)
         self._counters["orders"] += 1
         return order
 
+    def _refuse_by_fault(self, what: str) -> None:
+        refusal = self.faults.error_for(what)
+        if refusal is not None:
+            raise VenueError(*refusal)
+
+    def _amend(self, account: int, params: Json, now_ms: int) -> Order:
+        self._refuse_by_fault("amend")
+        return self._venue.amend(account, params, now_ms)
+
     def _cancel(self, account: int, params: Json, now_ms: int) -> Order:
+        self._refuse_by_fault("cancel")
         try:
             return self._venue.cancel(account, params, now_ms)
         except VenueError:
@@ -155,10 +160,39 @@ class OrderDesk:
             raise VenueError(PARAMETER_ERROR, f"the rate must be at most {FUNDING_RATE_MAX}")
         self._venue.set_funding_rate(self._venue.instrument(category, symbol).index, rate)
 
-    def place_outside(self, account: int, params: Json) -> None:
+    def place_outside(self, account: int, params: Json, exec_type: str = "Trade") -> None:
         """An order that the owner of the account did not send. KeyError: no such account."""
-        self._venue.place(account, params, self._now_ms())
+        self._venue.place(account, params, self._now_ms(), exec_type=exec_type)
         self._after_orders()
+
+    def next_seq(self) -> int:
+        return self._venue.next_seq()
+
+    def change_filters(self, category: str, symbol: str, tick: str, lot: str) -> None:
+        """Other steps for a symbol; ConfigError when the scales cannot hold them."""
+        try:
+            instrument = self._venue.instrument(category, symbol)
+            steps = [
+                int(scaled) if (scaled := Decimal(text or "0").scaleb(scale)) == int(scaled) else -1
+                for text, scale in ((tick, instrument.price_scale), (lot, instrument.qty_scale))
+            ]
+            self._venue.change_filters(instrument.index, tick=steps[0], lot=steps[1])
+        except (VenueError, ArithmeticError, ValueError) as e:
+            raise ConfigError(f"filters: {e}") from None
+
+    def set_trading(self, category: str, symbol: str, on: bool) -> int:
+        """Open or close a symbol; how many orders it cost."""
+        try:
+            index = self._venue.instrument(category, symbol).index
+        except VenueError as e:
+            raise ConfigError(f"symbol_status: {e}") from None
+        return self.by_hand(lambda venue, now_ms: venue.set_trading(index, on, now_ms))
+
+    def by_hand(self, change: Callable[[Venue, int], int]) -> int:
+        """Do something to the venue that no request asked for, at the present time; tell it."""
+        hit = change(self._venue, self._now_ms())
+        self._after_orders()
+        return hit
 
     def _batch(
         self, key: ApiKey, operation: str, what: str, category: str, params: Json

@@ -76,7 +76,7 @@ class MarketAnswers:
             raise bad("symbol invalid")
         if spot:
             return {"category": category, "list": [spot_info(i) for i in wanted]}
-        rows, cursor = paged(map(contract_info, wanted), "symbol", query, limit)
+        rows, cursor = paged(map(contract_info, wanted), ("symbol",), query, limit)
         return {"category": category, "list": rows, "nextPageCursor": cursor}
 
     def orderbook(self, query: Query, now_ms: int) -> Json:

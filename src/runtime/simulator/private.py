@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import random
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ TOPICS = frozenset(
     | {f"position.{c}" for c in ("linear", "inverse", "option")}
     | set(DCP_TOPICS)
 )
+TOLD_MAX = 100  # events of an account that a fault can repeat
 FAST_KEYS = (
     "category", "symbol", "execId", "execPrice", "execQty", "orderId", "isMaker", "orderLinkId",
     "side", "execTime", "seq",
@@ -61,11 +63,32 @@ class PrivateExchange(SessionHost):
         self.reverse = False  # fault: wallet before position before execution before order
         self.doubled = 0  # fault: how many of the next messages are sent twice
         self.delay_s = delay_s
+        self.topic_delays_s: dict[str, float] = {}  # fault: of single topics, instead of it
+        self._random = random.Random(0x0E0E)  # of the order of events, when that is random
+        self._told: dict[int, deque[Event]] = {}  # by account, the last ones
         self.order_events(event_order)
 
     def order_events(self, topics: Sequence[str]) -> None:
-        """In which order the topics of one match are told. The venue promises none."""
+        """In which order the topics of one match are told. The venue promises none.
+
+        An empty list: another one each time, from a seed.
+        """
         self._rank = {topic: rank for rank, topic in enumerate(topics)}
+
+    def replay(self, account: int, count: int) -> int:
+        """Fault: the last messages of an account once more; how many."""
+        events = list(self._told.get(account, ()))[-count:]
+        for session in self._sessions_of(account):
+            for event in events:
+                session.push(event)
+        return len(events)
+
+    def _sessions_of(self, account: int) -> list[PrivateSession]:
+        return [
+            session
+            for session in self.sessions
+            if isinstance(session, PrivateSession) and session.account == account
+        ]
 
     def make_session(self, socket: web.WebSocketResponse, request: web.Request) -> Session:
         return PrivateSession(self, socket, request)
@@ -78,10 +101,9 @@ class PrivateExchange(SessionHost):
             events = events[::-1]
         elif self._rank != _VENUE_RANK:
             events = self._ranked(events)
-        for session in self.sessions:
-            assert isinstance(session, PrivateSession)
-            if session.account != account:
-                continue
+        told = self._told.setdefault(account, deque(maxlen=TOLD_MAX))
+        told.extend(events)
+        for session in self._sessions_of(account):
             for event in events:
                 self._send(session, event)
 
@@ -91,15 +113,21 @@ class PrivateExchange(SessionHost):
         match: list[Event] = []
         for event in events:
             if match and _VENUE_RANK[event.topic] <= _VENUE_RANK[match[-1].topic]:
-                ranked += sorted(match, key=lambda e: self._rank[e.topic])
+                ranked += self._one_match(match)
                 match = []
             match.append(event)
-        return ranked + sorted(match, key=lambda e: self._rank[e.topic])
+        return ranked + self._one_match(match)
+
+    def _one_match(self, match: list[Event]) -> list[Event]:
+        if not self._rank:
+            return self._random.sample(match, len(match))
+        return sorted(match, key=lambda e: self._rank[e.topic])
 
     def _send(self, session: PrivateSession, event: Event) -> None:
-        if self.delay_s:
+        delay_s = self.topic_delays_s.get(event.topic, self.delay_s)
+        if delay_s:
             loop = asyncio.get_running_loop()
-            loop.call_later(self.delay_s, session.push, event)
+            loop.call_later(delay_s, session.push, event)
         else:
             session.push(event)
 
@@ -173,6 +201,8 @@ class PrivateSession(Session):
             self._answer(str(op), request, error=f"error:request:op not supported,op:{op}")
 
     def _answer(self, op: str, request: dict[str, Any], *, error: str = "") -> None:
+        if not error and self._exchange.loses_ack():
+            return
         answer: dict[str, Any] = {"success": not error, "ret_msg": error, "op": op}
         if isinstance(request.get("req_id"), str):
             answer = {"req_id": request["req_id"], **answer}

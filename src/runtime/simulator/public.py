@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 
 from .hub import TopicHub
 from .limits import AddressLimit
-from .sessions import UPGRADE_FAULTS_MAX, gateway_refusal
+from .sessions import UPGRADE_FAULTS_MAX, Refusal, write_raw
 from .topics import Topic, ws_json
 
 SPOT_ARGS_MAX = 10
@@ -52,7 +52,8 @@ class PublicExchange:
         self.rejected_topics: Counter[str] = Counter()  # fault: how often to refuse a topic
         self.data_before_ack = False  # fault
         self.mute_pongs = False  # fault
-        self.upgrade_errors: deque[int] = deque(maxlen=UPGRADE_FAULTS_MAX)  # fault: statuses
+        self.mute_acks = 0  # fault: how many of the next acknowledgements are lost
+        self.upgrade_errors: deque[Refusal] = deque(maxlen=UPGRADE_FAULTS_MAX)  # fault
         self.connects = AddressLimit(connects_max, CONNECTS_WINDOW_S)
         self._connections = 0
         self._connections_max = connections_max
@@ -68,10 +69,10 @@ class PublicExchange:
             self.counters["unknown_paths"] += 1
             return web.Response(status=404)
         if self.upgrade_errors:
-            return gateway_refusal(self.upgrade_errors.popleft())
+            return self.upgrade_errors.popleft().response()
         if self._is_full(request, category):
             self.counters["refused_connections"] += 1
-            return gateway_refusal(403)
+            return Refusal(403).response()
         socket = web.WebSocketResponse(
             max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
         )
@@ -107,6 +108,14 @@ class PublicExchange:
         victims = list(self.sessions)[:count]
         for session in victims:
             session.frozen = True
+        return len(victims)
+
+    def raw(self, data: bytes, count: int | None, *, end: bool) -> int:
+        """Fault: these bytes to connections, whatever they are."""
+        self.flush()
+        victims = list(self.sessions)[:count]
+        for session in victims:
+            write_raw(session.request, data, end=end)
         return len(victims)
 
     async def close(self, code: int = 1001) -> int:
@@ -151,7 +160,7 @@ class PublicSession:
         self.peer = request.remote or ""
         self.frozen = False  # fault
         self._socket = socket
-        self._request = request
+        self.request = request
         self._outbox: list[bytes] = []
         self._topics: dict[str, Topic] = {}
         self._chars = 0
@@ -182,7 +191,7 @@ class PublicSession:
         self._outbox.append(frame)
 
     def flush(self) -> None:
-        socket = self._request.transport
+        socket = self.request.transport
         if not self._outbox or socket is None or socket.is_closing():
             return
         if self.frozen:
@@ -200,8 +209,8 @@ class PublicSession:
     def drop(self) -> None:
         """Break the connection without a close frame."""
         self._outbox.clear()
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        if self.request.transport is not None:
+            self.request.transport.abort()
 
     async def close(self, code: int) -> None:
         await self._socket.close(code=code)
@@ -228,6 +237,9 @@ class PublicSession:
 
     def _answer(self, op: str, request: dict[str, Any], *, note: str = "", error: str = "") -> None:
         """One acknowledgement; spot repeats the op and omits an absent `req_id`."""
+        if self._exchange.mute_acks and not note and not error:
+            self._exchange.mute_acks -= 1
+            return
         spot = self._spot
         answer: dict[str, Any] = {
             "success": not error,

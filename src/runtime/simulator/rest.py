@@ -18,14 +18,16 @@ from fastbook.replay.venue import Venue
 
 from .answers import Answers, api_key_info
 from .auth import BAD_KEY, Keys
-from .desk import FAULTS_MAX, OPERATIONS, TOO_MANY_VISITS, OrderDesk, Outcome
+from .desk import OPERATIONS, TOO_MANY_VISITS, OrderDesk, Outcome
 from .keys import PERMISSION_DENIED, ApiKey
 from .limits import RATE_LIMITED, AddressLimit, Allowance
 from .market import Json
 from .market_answers import MarketAnswers
 from .options import SimulatorOptions
+from .order_faults import FAULTS_MAX, SILENCE_S_MAX, kind_of
 from .query import Query
-from .sessions import gateway_refusal
+from .sessions import Refusal
+from .spoilt import SPOILT
 
 BODY_BYTES_MAX = 1 << 20
 ADDRESS_WINDOW_S = 5.0
@@ -56,7 +58,10 @@ class RestExchange:
         after_orders: Callable[[], None],
     ) -> None:
         """`clock()` is (monotonic seconds, wall clock ms); `after_orders()` sends what is new."""
-        self.http_errors: deque[int] = deque(maxlen=FAULTS_MAX)  # fault: for signed requests
+        # Faults: what signed requests get instead of an answer, or what becomes of the answer.
+        self.http_errors: deque[Refusal] = deque(maxlen=FAULTS_MAX)
+        self.key_errors: deque[tuple[int, str]] = deque(maxlen=FAULTS_MAX)
+        self.spoilt: deque[str] = deque(maxlen=FAULTS_MAX)
         self.addresses = AddressLimit(options.ip_requests_max, ADDRESS_WINDOW_S, options.ip_ban_s)
         self.faults = desk.faults
         self.closed_until_s = 0.0  # fault: everybody is refused
@@ -226,11 +231,13 @@ class RestExchange:
         if banned is not None:
             return banned
         if self.http_errors:
-            return gateway_refusal(self.http_errors.popleft())
+            return self.http_errors.popleft().response()
         if not request.headers.get("X-BAPI-API-KEY") or not request.headers.get("X-BAPI-SIGN"):
             refusal = self._envelope(BAD_KEY, "API key is missing.", {})
             refusal.set_status(401)
             return refusal
+        if self.key_errors:
+            return self._envelope(*self.key_errors.popleft(), {})
         try:
             return self._keys.check_rest(request.headers, payload, self._clock()[1])
         except VenueError as e:
@@ -261,9 +268,13 @@ class RestExchange:
                 result = read(key, request.query, self._clock()[1])
             except VenueError as e:
                 return self._envelope(e.code, e.message, {}, allowance=allowance)
-            return self._envelope(0, "OK", result, allowance=allowance)
+            return self._spoil(self._envelope(0, "OK", result, allowance=allowance))
 
         return handle
+
+    def _spoil(self, response: web.Response) -> web.Response:
+        """Fault: the answer as something breaks it on its way."""
+        return SPOILT[self.spoilt.popleft()](response) if self.spoilt else response
 
     def _query_api(self, key: ApiKey, query: Query, now_ms: int) -> Json:
         return api_key_info(key, self._venue.account(key.account).uid)
@@ -287,22 +298,40 @@ class RestExchange:
                 return self._envelope(
                     PARAMETER_ERROR, "params error: the body must be a JSON object", {}
                 )
+            what = kind_of(order)
+            late_s = faults.delay_for(what)
+            if late_s is not None:
+                asyncio.get_running_loop().call_later(late_s, run, key, params)
+            if late_s is not None or faults.loses_request(what):
+                return await self._unanswered(request, "cut")
             outcome = run(key, params)
             if order and faults.slow_out_s:
                 await asyncio.sleep(faults.slow_out_s)
-            if order == "order.create" and faults.lost_answers and outcome.code == 0:
-                faults.lost_answers -= 1
-                if request.transport is not None:
-                    request.transport.abort()
-            return self._envelope(
-                outcome.code,
-                outcome.message,
-                outcome.result,
-                ext=outcome.ext,
-                allowance=outcome.allowance,
+            loss = faults.loss_for(what) if outcome.code == 0 else ""
+            if loss:
+                return await self._unanswered(request, loss)
+            return self._spoil(
+                self._envelope(
+                    outcome.code,
+                    outcome.message,
+                    outcome.result,
+                    ext=outcome.ext,
+                    allowance=outcome.allowance,
+                )
             )
 
         return handle
+
+    async def _unanswered(self, request: web.Request, how: str) -> web.Response:
+        """Break the connection, or hold it until the other side gives up."""
+        over_s = self._clock()[0] + SILENCE_S_MAX
+        while how == "silent" and self._clock()[0] < over_s:
+            if request.transport is None or request.transport.is_closing():
+                break
+            await asyncio.sleep(0.02)
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=500)  # nobody is there to read it
 
     def _order(self, operation: str) -> Handler:
         return self._post(lambda key, params: self._desk.run(key, operation, params),

@@ -19,7 +19,8 @@ from .answers import Answers
 from .auth import Keys
 from .desk import OrderDesk
 from .fast_clock import FastClock
-from .faults import Faults, Skew, add_control_routes, checked
+from .fault_fields import checked
+from .faults import Faults, Skew, add_control_routes
 from .hub import TopicHub
 from .keys import ApiKey, Endpoints, make_keys
 from .market import SimulatedMarket
@@ -102,12 +103,13 @@ class Simulator:
             queue_max=options.private_queue_max,
             idle_timeout_s=idle_timeout_s,
         )
+        answers = Answers(self.market, options.rules)
         self.rest = RestExchange(
             options,
             self.venue,
             self.desk,
             MarketAnswers(self.market, self.hub),
-            Answers(self.market, options.rules),
+            answers,
             keys,
             self.counters,
             self._clock,
@@ -120,6 +122,7 @@ class Simulator:
             self.trade,
             self.rest,
             self.desk,
+            answers,
             self._skew,
             self._clock,
         )

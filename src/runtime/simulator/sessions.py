@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -31,11 +32,32 @@ def max_active_s(text: str, default_s: float) -> float:
     return seconds if _ACTIVE_MIN_S <= seconds <= _ACTIVE_MAX_S else default_s
 
 
-def gateway_refusal(status: int) -> web.Response:
-    """What a gateway in front of the exchange says when it does not let a request through."""
-    return web.Response(
-        status=status, text=f"<html><body>{status}</body></html>", content_type="text/html"
-    )
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How a gateway in front of the exchange turns a request away."""
+
+    status: int
+    location: str = ""  # of a redirect
+    retry_after_s: int = 0
+
+    def response(self) -> web.Response:
+        headers = {"Location": self.location} if self.location else {}
+        if self.retry_after_s:
+            headers["Retry-After"] = str(self.retry_after_s)
+        return web.Response(
+            status=self.status,
+            text=f"<html><body>{self.status}</body></html>",
+            content_type="text/html",
+            headers=headers,
+        )
+
+
+def write_raw(request: web.Request, data: bytes, *, end: bool) -> None:
+    """Fault: bytes past the WebSocket writer; with `end` the connection then closes in order."""
+    if request.transport is not None:
+        request.transport.write(data)
+        if end:
+            request.transport.close()
 
 
 class SessionHost(ABC):
@@ -59,7 +81,8 @@ class SessionHost(ABC):
         self.queue_max = queue_max
         self.sessions: dict[Session, None] = {}
         self.mute_pongs = False  # fault
-        self.upgrade_errors: deque[int] = deque(maxlen=UPGRADE_FAULTS_MAX)  # fault: statuses
+        self.mute_acks = 0  # fault: how many of the next acknowledgements are lost
+        self.upgrade_errors: deque[Refusal] = deque(maxlen=UPGRADE_FAULTS_MAX)  # fault
         self._idle_timeout_s = idle_timeout_s
         self._connections = 0
 
@@ -77,7 +100,7 @@ class SessionHost(ABC):
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handler of the upgrade."""
         if self.upgrade_errors:
-            return gateway_refusal(self.upgrade_errors.popleft())
+            return self.upgrade_errors.popleft().response()
         socket = web.WebSocketResponse(
             max_msg_size=REQUEST_BYTES_MAX, compress=False, timeout=CLOSE_TIMEOUT_S
         )
@@ -123,6 +146,19 @@ class SessionHost(ABC):
             session.frozen = True
         return len(victims)
 
+    def raw(self, data: bytes, count: int | None, *, end: bool) -> int:
+        """Fault: these bytes to connections, whatever they are."""
+        victims = list(self.sessions)[:count]
+        for session in victims:
+            write_raw(session.request, data, end=end)
+        return len(victims)
+
+    def loses_ack(self) -> bool:
+        """Whether the acknowledgement that is due now is lost."""
+        lost = self.mute_acks > 0
+        self.mute_acks -= lost
+        return lost
+
     async def close(self, code: int = 1001) -> int:
         """Say goodbye to everybody at once."""
         sessions = list(self.sessions)
@@ -138,7 +174,7 @@ class Session(ABC):
     ) -> None:
         self._host = host
         self._socket = socket
-        self._request = request
+        self.request = request
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(host.queue_max)
         self.conn_id = host.new_conn_id()
         self.active_s = host.clock()[0]
@@ -147,7 +183,7 @@ class Session(ABC):
 
     @property
     def peer(self) -> str:
-        return self._request.remote or ""
+        return self.request.remote or ""
 
     async def run(self) -> None:
         """Read requests until the peer is gone."""
@@ -203,8 +239,8 @@ class Session(ABC):
 
     def drop(self) -> None:
         """Break the connection without a close frame."""
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        if self.request.transport is not None:
+            self.request.transport.abort()
 
     async def close(self, code: int = 1001) -> None:
         await self._socket.close(code=code)

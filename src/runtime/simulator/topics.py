@@ -6,7 +6,6 @@ published, so that everybody's sequence goes on from the same number.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -15,12 +14,12 @@ import orjson
 from fastbook.replay.matching import DepthPublisher
 from fastbook.types import Category, Instrument
 
-from .market import SimulatedMarket, Trade
+from .garble import GARBLED, Json
+from .market import SimulatedMarket, SymbolFeed, Trade
 
 CADENCE_S = {1: 0.010, 50: 0.020, 200: 0.100, 1000: 0.200}
 LEVEL1_REPEAT_S = 3.0
 TRADES_PER_MESSAGE = 1024
-OVERSIZED_BYTES = 2 << 20
 _MATCH_LAG_MS = 1  # `cts` before `ts`
 
 
@@ -70,35 +69,6 @@ class Topic:
         self.frames += 1
 
 
-def _crossed(payload: bytes) -> bytes:
-    """A bid above every ask."""
-    frame = orjson.loads(payload)
-    levels = frame["data"]["b"] + frame["data"]["a"]
-    whole, point, decimals = levels[0][0].partition(".")
-    frame["data"]["b"].insert(0, [f"9{'9' * len(whole)}{point}{'0' * len(decimals)}", "1"])
-    return orjson.dumps(frame)
-
-
-def _shuffled(payload: bytes) -> bytes:
-    """The same book in another order of keys, with one that nobody knows, and spaces."""
-    frame = orjson.loads(payload)
-    frame["data"] = {"news": None, **dict(reversed(frame["data"].items()))}
-    return orjson.dumps(dict(reversed(frame.items())), option=orjson.OPT_INDENT_2)
-
-
-GARBLED: dict[str, Callable[[bytes], bytes]] = {
-    "truncated": lambda payload: payload[: len(payload) // 2],
-    "garbage": lambda payload: b"\xff\x00" + payload[::-1],
-    "level": lambda payload: payload.replace(b'[["', b'[["1e', 1),
-    "sequence": lambda payload: payload.replace(b'"u":', b'"u":-', 1),
-    "crossed": _crossed,
-    "shuffled": _shuffled,
-    "quoted": lambda payload: re.sub(rb'"seq":([0-9]+)', rb'"seq":"\1"', payload),
-    "oversized": lambda payload: payload + b" " * OVERSIZED_BYTES,
-}
-"""What a spoilt delta looks like on the wire, by the name of the fault's field `how`."""
-
-
 class BookTopic(Topic):
     """`orderbook.{depth}.{symbol}`; faults of `faults.py` act here."""
 
@@ -117,21 +87,20 @@ class BookTopic(Topic):
             instrument.qty_scale,
         )
         self.last_sent_s = 0.0
-        # Faults: how many of the next deltas to lose, double or spoil, until when to say nothing,
-        # which side to show empty until then.
+        # Faults: how many of the next deltas to lose, double or spoil, until when to say nothing.
         self.lose = 0
         self.double = 0
         self.garble = 0
         self.garble_how = ""
         self.stalled_until_s = 0.0
-        self.hidden_side = ""
+        self.odd = False  # the readers have another book than there is
 
     def join(self, reader: Reader, now_ms: int) -> None:
         if not self.readers or self.publisher.u == 0:
             # Nobody listened: whatever changed since is published to no one, and counted.
             self.publisher.delta(now_ms, now_ms - _MATCH_LAG_MS, self._market.venue.next_seq())
         self.stalled_until_s = 0.0  # a new subscription is served again
-        self.hidden_side = ""
+        self.odd = False
         self.readers[reader] = None
         self.send(self.publisher.repeat(now_ms), (reader,))
 
@@ -164,8 +133,8 @@ class BookTopic(Topic):
     def _recover(self, now_ms: int, seq: int) -> None:
         """The stall is over: go on where it stopped, or show the whole book again."""
         self.stalled_until_s = 0.0
-        if self.hidden_side:
-            self.hidden_side = ""
+        if self.odd:
+            self.odd = False
             self.send(self.publisher.snapshot(now_ms, now_ms - _MATCH_LAG_MS, seq))
 
     def stall(self, until_s: float) -> None:
@@ -193,18 +162,24 @@ class BookTopic(Topic):
         self.stalled_until_s = float("inf")
         self.send(orjson.dumps(frame))
 
-    def show_empty(self, side: str, until_s: float, now_ms: int) -> None:
-        """Show one side ("b" or "a") empty in a snapshot, and nothing more until then."""
+    def show_odd(self, edit: Callable[[Json], None], until_s: float, now_ms: int) -> None:
+        """Show a book that is not the one there is, and nothing more until then."""
         seq = self._market.venue.next_seq()
         frame = orjson.loads(self.publisher.snapshot(now_ms, now_ms - _MATCH_LAG_MS, seq))
-        frame["data"][side] = []
-        self.hidden_side = side
+        edit(frame)
+        self.odd = True
         self.stalled_until_s = until_s
         self.send(orjson.dumps(frame))
 
 
 class TradeTopic(Topic):
     """`publicTrade.{symbol}`: no history for a new reader, as at the venue."""
+
+    last = b""
+
+    @property
+    def feed(self) -> SymbolFeed:
+        return self._market.feeds[self.index]
 
     def join(self, reader: Reader, now_ms: int) -> None:
         super().join(reader, now_ms)
@@ -216,9 +191,18 @@ class TradeTopic(Topic):
             self._market.want_trades(self.index, False)
 
     def publish(self, now_ms: int) -> None:
-        trades = self._market.take_trades(self.index)
+        self.tell(self._market.take_trades(self.index), now_ms)
+
+    def tell(self, trades: list[Trade], now_ms: int) -> None:
+        """Send trades, as many messages as they need."""
         for start in range(0, len(trades), TRADES_PER_MESSAGE):
-            self.send(self._frame(trades[start : start + TRADES_PER_MESSAGE], now_ms))
+            self.last = self._frame(trades[start : start + TRADES_PER_MESSAGE], now_ms)
+            self.send(self.last)
+
+    def repeat(self) -> None:
+        """Fault: the last message again."""
+        if self.last:
+            self.send(self.last)
 
     def _frame(self, trades: list[Trade], now_ms: int) -> bytes:
         rows = [self._market.trade_row(self.instrument, trade) for trade in trades]

@@ -14,10 +14,11 @@ from fastbook.errors import VenueError
 from fastbook.replay.intake import PARAMETER_ERROR
 
 from .auth import BAD_KEY, EXPIRED, Keys
-from .desk import FAULTS_MAX, OPERATIONS, OrderDesk, Outcome
+from .desk import OPERATIONS, OrderDesk, Outcome
 from .keys import PERMISSION_DENIED, ApiKey
 from .limits import AddressLimit
 from .options import CATEGORIES
+from .order_faults import FAULTS_MAX, kind_of
 from .sessions import Session, SessionHost
 
 REPEATED_AUTH = 20001
@@ -49,6 +50,19 @@ class TradeExchange(SessionHost):
         self.addresses = AddressLimit(REQUESTS_PER_S_MAX, 1.0)
         # Faults: the gateway's answers to the next requests, and whether they name the request.
         self.gateway_errors: deque[tuple[int, str, bool]] = deque(maxlen=FAULTS_MAX)
+
+    def stray(self, count: int) -> int:
+        """Fault: answers to requests that nobody made; how many connections heard them."""
+        for session in list(self.sessions):
+            for number in range(count):
+                session.send(
+                    {
+                        "reqId": f"stray-{number}", "retCode": 0, "retMsg": "OK",
+                        "op": "order.create", "data": {"orderId": "stray", "orderLinkId": ""},
+                        "retExtInfo": {}, "header": {}, "connId": session.conn_id,
+                    }
+                )  # fmt: skip
+        return len(self.sessions)
 
     def make_session(self, socket: web.WebSocketResponse, request: web.Request) -> Session:
         return TradeSession(self, socket, request)
@@ -126,7 +140,8 @@ class TradeSession(Session):
             self._refuse(request, PERMISSION_DENIED, "Permission denied for current apikey")
             return
         self._key = key
-        self._refuse(request, 0, "OK")
+        if not self._exchange.loses_ack():
+            self._refuse(request, 0, "OK")
 
     def _order(self, request: dict[str, Any]) -> None:
         try:
@@ -140,7 +155,13 @@ class TradeSession(Session):
             self._refuse(request if named else {"op": operation}, code, message)
             return
         faults = exchange.desk.faults
-        if faults.slow_in_s:
+        what = kind_of(operation)
+        late_s = faults.delay_for(what)
+        if late_s is not None:
+            asyncio.get_running_loop().call_later(late_s, exchange.desk.run, key, operation, params)
+        if late_s is not None or faults.loses_request(what):
+            self.drop()
+        elif faults.slow_in_s:
             loop = asyncio.get_running_loop()
             loop.call_later(faults.slow_in_s, self._carry_out, request, key, operation, params)
         else:
@@ -152,9 +173,10 @@ class TradeSession(Session):
         exchange = self._exchange
         faults = exchange.desk.faults
         outcome = exchange.desk.run(key, operation, params)
-        if faults.lost_answers and operation == "order.create":
-            faults.lost_answers -= 1
-            self.drop()
+        loss = faults.loss_for(kind_of(operation)) if outcome.code == 0 else ""
+        if loss:
+            if loss == "cut":
+                self.drop()
         elif faults.slow_out_s:
             loop = asyncio.get_running_loop()
             loop.call_later(faults.slow_out_s, self._answer, request, outcome)

@@ -144,9 +144,9 @@ def test_pages_cover_everything_once() -> None:
     rows = [{"id": str(number)} for number in range(10)]
     seen, cursor = [], ""
     while True:
-        page, cursor = paged(rows, "id", {"cursor": cursor.replace("%3A", ":")}, 3)
+        page, cursor = paged(rows, ("id",), {"cursor": cursor.replace("%3A", ":")}, 3)
         seen += page
         if not cursor:
             break
     assert seen == rows
-    assert paged(rows, "id", {"cursor": "gone:3"}, 3) == ([], "")
+    assert paged(rows, ("id",), {"cursor": "gone:3"}, 3) == ([], "")
