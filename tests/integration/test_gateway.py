@@ -13,10 +13,16 @@ from tests.support_bybit import LINEAR, instrument
 from tests.support_rest import TIME_MS, RealClock, ScriptedRest, client, raw, scripted_rest, status
 
 from fastbook.errors import CredentialsError, TransportError, WireError
-from fastbook.runtime.bybit.gateway import QUEUE_FULL, RestGateway
-from fastbook.runtime.bybit.rest import AMEND, CANCEL, CANCEL_ALL, CREATE
+from fastbook.runtime.bybit.gateway import (
+    NO_NEW_RISK,
+    ORDER_AGE_S_MAX,
+    QUEUE_FULL,
+    RestGateway,
+)
+from fastbook.runtime.bybit.rest import CANCEL_ALL
 from fastbook.types import (
     AmendOrder,
+    AmendRejected,
     CancelAll,
     CancelOrder,
     CancelRejected,
@@ -40,6 +46,7 @@ from fastbook.types import (
     WalletSnapshot,
 )
 
+CREATE, AMEND, CANCEL = "/v5/order/create", "/v5/order/amend", "/v5/order/cancel"
 OPEN, HISTORY, EXECUTIONS = "/v5/order/realtime", "/v5/order/history", "/v5/execution/list"
 POSITIONS, WALLET = "/v5/position/list", "/v5/account/wallet-balance"
 EMPTY: dict[str, object] = {"list": [], "nextPageCursor": ""}
@@ -293,7 +300,7 @@ def test_full_queue_refuses_and_cancels_do_not_wait() -> None:
         release.set()
         await desk.take(5)
 
-    play(story, requests_in_flight_max=2, queue_max=1)
+    play(story, requests_in_flight_max=2, queue_max=1, batch_max=1)
 
 
 def test_closing_leaves_no_order_without_a_verdict() -> None:
@@ -302,7 +309,7 @@ def test_closing_leaves_no_order_without_a_verdict() -> None:
         gateway.send([place("c-1"), place("c-2")])
         await until(lambda: server.asked)
 
-    desk = play(story, requests_in_flight_max=1)
+    desk = play(story, requests_in_flight_max=1, batch_max=1)
     assert {e.client_id for e in desk.events if isinstance(e, OrderUnknown)} == {"c-1", "c-2"}
 
 
@@ -311,7 +318,7 @@ def test_closed_gateway_refuses() -> None:
         await gateway.close()
         gateway.send([place(), CANCEL_IT, QUERY_IT])
         kinds = [type(e) for e in desk.events]
-        assert kinds == [OrderRejected, CancelRejected, OrderUnknown]
+        assert kinds == [OrderUnknown, CancelRejected, OrderRejected]
 
     play(story)
 
@@ -336,7 +343,7 @@ def test_unknown_cancel_is_repeated() -> None:
         gateway.send([CANCEL_IT])
         await until(lambda: gateway.cancels.done)
         assert server.count(CANCEL) == 3
-        assert gateway.stats.cancel_repeats == 2
+        assert gateway.repeater.repeats == 2
 
     assert play(story).events == []
 
@@ -372,10 +379,10 @@ def test_cancel_all_runs_once_until_nothing_is_open() -> None:
         server.answer(OPEN, {"list": [ORDER]}, EMPTY)
         gateway.send([CancelAll(), CancelAll()])
         await until(lambda: gateway.cancels.done)
-        assert server.count(CANCEL_ALL) == 2
+        assert server.count(CANCEL_ALL) == 4  # two kinds, two rounds
         gateway.send([CancelAll()])
         await until(lambda: gateway.cancels.done == 2)
-        assert server.count(CANCEL_ALL) == 3
+        assert server.count(CANCEL_ALL) == 6
 
     play(story)
 
@@ -386,6 +393,33 @@ def test_cancel_all_that_fails_is_an_alarm() -> None:
         gateway.send([CancelAll()])
         await desk.until(lambda: desk.fatal)
         assert gateway.stats.cancel_all_failed == 1
+
+    play(story)
+
+
+AMEND_IT = AmendOrder(client_id="c-1", instrument=0, px=6_900_000, qty=1)
+
+
+def test_refused_amend_is_told() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(AMEND, 110064)
+        gateway.send([AMEND_IT])
+        (event,) = await desk.take()
+        assert isinstance(event, AmendRejected)
+        assert event.code == 110064
+
+    play(story)
+
+
+@pytest.mark.parametrize("reply", [10016, status(502), hang_up])
+def test_unclear_amend_is_asked_about_and_not_repeated(reply: object) -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(AMEND, reply)
+        quiet(server, realtime={"list": [ORDER]})
+        gateway.send([AMEND_IT])
+        (event,) = await desk.take()
+        assert isinstance(event, OrderUpdate)
+        assert server.count(AMEND) == 1
 
     play(story)
 
@@ -565,6 +599,157 @@ def test_last_word_on_stops_wins() -> None:
         assert [a.json["stopLoss"] for a in server.asked] == ["68000", "66000"]
 
     play(story)
+
+
+BATCH, CANCEL_BATCH = "/v5/order/create-batch", "/v5/order/cancel-batch"
+
+
+def rows(*codes: int) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: JSON
+    """Answers of a batch to c-1, c-2 and so on."""
+    named = [
+        {"orderId": "" if code else f"o-{i}", "orderLinkId": f"c-{i}"}
+        for i, code in enumerate(codes, 1)
+    ]
+    return {"list": named}, {"list": [{"code": c, "msg": f"said {c}"} for c in codes]}
+
+
+def batch(*codes: int) -> Any:  # Any: a handler
+    async def handler(request: web.Request) -> web.StreamResponse:
+        named, said = rows(*codes)
+        return web.json_response({"retCode": 0, "result": named, "retExtInfo": said})
+
+    return handler
+
+
+def test_creates_of_one_send_leave_together_and_end_each_by_itself() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(BATCH, batch(0, 110007, 10006))
+        gateway.send([place("c-1"), place("c-2"), place("c-3"), place("c-4", px=1)])
+        assert [type(e) for e in await desk.take(4)] == [
+            OrderAccepted,
+            OrderRejected,
+            OrderUnknown,
+            OrderRejected,  # off the grid: it never left
+        ]
+        assert [row["orderLinkId"] for row in server.asked[0].json["request"]] == [
+            "c-1",
+            "c-2",
+            "c-3",
+        ]
+        assert (gateway.stats.placed, gateway.stats.batches) == (4, 1)
+
+    play(story)
+
+
+@pytest.mark.parametrize("reply", [10001, 10016, status(502), hang_up, batch(0)])
+def test_batch_without_a_readable_answer_leaves_every_order_unknown(reply: object) -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(BATCH, reply)
+        gateway.send([place("c-1"), place("c-2")])
+        events = await desk.take(2)
+        assert [(type(e), e.client_id) for e in events if isinstance(e, OrderUnknown)] == [
+            (OrderUnknown, "c-1"),
+            (OrderUnknown, "c-2"),
+        ]
+        assert server.count(BATCH) == 1
+
+    play(story)
+
+
+def test_duplicate_in_a_batch_is_asked_about() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(BATCH, batch(110072, 0))
+        server.answer(OPEN, {"list": [ORDER]})
+        server.answer(HISTORY, EMPTY)
+        server.answer(EXECUTIONS, EMPTY)
+        gateway.send([place("c-1"), place("c-2")])
+        events = await desk.take(3)
+        assert [type(e) for e in events] == [OrderUnknown, OrderAccepted, OrderUpdate]
+
+    play(story)
+
+
+def test_key_refused_in_a_batch_alarms() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(BATCH, batch(10005, 0))
+        gateway.send([place("c-1"), place("c-2")])
+        assert [type(e) for e in await desk.take(2)] == [OrderRejected, OrderAccepted]
+
+    assert [type(e) for e in play(story).fatal] == [CredentialsError]
+
+
+def test_batches_are_no_larger_than_the_venue_takes() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(BATCH, 10016)
+        server.answer(CREATE, {"orderId": "o"})
+        gateway.send([place(f"c-{i}") for i in range(21)])
+        await desk.take(21)
+        assert sorted(len(a.json.get("request", [0])) for a in server.asked) == [1, 10, 10]
+
+    play(story)
+
+
+def test_cancels_of_one_send_leave_together() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(CANCEL_BATCH, batch(0, 110001, 10016))
+        server.answer(CANCEL, {"orderId": "o-3"})
+        gateway.send([CancelOrder(client_id=f"c-{i}", instrument=0) for i in (1, 2, 3)])
+        (event,) = await desk.take()
+        assert isinstance(event, CancelRejected)
+        assert (event.client_id, event.code) == ("c-2", 110001)
+        await until(lambda: gateway.cancels.done)
+        assert server.asked[1].json["orderLinkId"] == "c-3"  # unclear: once more, alone now
+        assert gateway.repeater.repeats == 1
+
+    play(story)
+
+
+def test_unclear_cancels_are_told_in_the_end() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(CANCEL_BATCH, status(502))
+        gateway.send([CancelOrder(client_id=f"c-{i}", instrument=0) for i in (1, 2)])
+        assert [type(e) for e in await desk.take(2)] == [CancelRejected] * 2
+        assert server.count(CANCEL_BATCH) == 3
+
+    play(story)
+
+
+def test_no_new_risk_while_rest_is_closed() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        server.answer(CREATE, status(403))
+        gateway.send([place("c-1")])
+        await desk.take()
+        gateway.send([place("c-2"), place("c-3", reduce_only=True)])
+        events = await desk.take(3)
+        reasons = [e.reason for e in events[1:] if isinstance(e, OrderRejected)]
+        assert NO_NEW_RISK in reasons[0]
+        assert NO_NEW_RISK not in reasons[1]  # it may go out, but there is no way
+        assert server.count(CREATE) == 1
+
+    play(story)
+
+
+def test_create_that_waited_too_long_is_not_sent() -> None:
+    async def story(server: ScriptedRest, gateway: RestGateway, desk: Desk) -> None:
+        release = asyncio.Event()
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            await release.wait()
+            return web.json_response({"retCode": 0, "retMsg": "", "result": {"orderId": "o"}})
+
+        server.answer(CREATE, slow)
+        gateway.send([place("c-1")])
+        await until(lambda: server.asked)
+        gateway.send([place("c-2")])
+        await asyncio.sleep(ORDER_AGE_S_MAX)  # what the test is about
+        release.set()
+        first, second = await desk.take(2)
+        assert isinstance(first, OrderAccepted)
+        assert isinstance(second, OrderRejected)
+        assert "no turn in time" in second.reason
+        assert server.count(CREATE) == 1
+
+    play(story, requests_in_flight_max=1)
 
 
 def test_closed_gateway_refuses_stops() -> None:

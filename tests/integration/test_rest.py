@@ -19,10 +19,11 @@ from fastbook.bybit.signing import sign_rest
 from fastbook.clock import ManualClock
 from fastbook.errors import CredentialsError, FastbookError, TransportError, VenueError
 from fastbook.runtime.bybit.http import BODY_BYTES_MAX
-from fastbook.runtime.bybit.rest import CREATE, RestClient
+from fastbook.runtime.bybit.rest import RestClient
 from fastbook.runtime.bybit.rest_call import READ_ATTEMPTS
 from fastbook.types import Category
 
+CREATE = "/v5/order/create"
 WALLET, TIME, OPEN = "/v5/account/wallet-balance", "/v5/market/time", "/v5/order/realtime"
 EXECUTIONS = "/v5/execution/list"
 Story = Callable[[ScriptedRest, RestClient], Awaitable[None]]
@@ -64,7 +65,7 @@ def test_post_is_signed_over_the_body_as_sent() -> None:
     async def story(server: ScriptedRest, rest: RestClient) -> None:
         server.answer(CREATE, {"orderId": "o-1", "orderLinkId": "c-1"})
         body = b'{"category":"linear"}'
-        answer = await rest.order_create(body)
+        answer = await rest.order("order.create", body)
         assert answer.result["orderId"] == "o-1"
         assert answer.time_ms == 1_700_000_000_000
         (asked,) = server.asked
@@ -95,7 +96,7 @@ def test_redirect_is_not_followed_and_the_key_stays_here(code: int) -> None:
                 server.answer(path, status(code, Location=thief.url + path))
             async with client(server.url) as rest:
                 with pytest.raises(TransportError, match=f"HTTP {code}"):
-                    await rest.order_create(b"{}")
+                    await rest.order("order.create", b"{}")
                 with pytest.raises(TransportError, match=f"HTTP {code}"):
                     await rest.wallet()
             assert server.count(CREATE) == 1
@@ -177,7 +178,7 @@ def test_bad_answer_to_a_post_is_no_verdict_and_it_is_not_repeated(
     async def story(server: ScriptedRest, rest: RestClient) -> None:
         server.answer(CREATE, reply)
         with pytest.raises(TransportError, match=complaint) as caught:
-            await rest.order_create(b"{}")
+            await rest.order("order.create", b"{}")
         assert caught.value.sent
         assert server.count(CREATE) == 1
 
@@ -195,7 +196,7 @@ def test_slow_answer_times_out() -> None:
     async def story(server: ScriptedRest, rest: RestClient) -> None:
         server.answer(CREATE, hang)
         with pytest.raises(TransportError, match=r"(?i)time") as caught:
-            await rest.order_create(b"{}")
+            await rest.order("order.create", b"{}")
         assert caught.value.sent
 
     play(story, timeout_s=0.4)
@@ -207,7 +208,7 @@ def test_nobody_there_is_proof_that_nothing_was_sent() -> None:
             url = server.url
         async with asyncio.timeout(10), client(url) as rest:
             with pytest.raises(TransportError) as caught:
-                await rest.order_create(b"{}")
+                await rest.order("order.create", b"{}")
             assert not caught.value.sent
 
     asyncio.run(run())
@@ -218,7 +219,7 @@ def test_tls_is_not_given_up() -> None:
         async with asyncio.timeout(10), scripted_rest() as server:
             async with client(server.url.replace("http:", "https:")) as rest:
                 with pytest.raises(TransportError) as caught:
-                    await rest.order_create(b"{}")
+                    await rest.order("order.create", b"{}")
             assert not caught.value.sent
             assert server.asked == []
 
@@ -281,7 +282,7 @@ def test_http_403_silences_everything_for_ten_minutes() -> None:
             await rest.wallet()
         for _ in range(3):
             with pytest.raises(TransportError, match="silent") as caught:
-                await rest.order_create(b"{}")
+                await rest.order("order.create", b"{}")
             assert not caught.value.sent
         assert len(server.asked) == 1
         assert rest.blocked_s == 600
@@ -313,7 +314,7 @@ def test_timestamp_outside_the_window_is_measured_and_signed_again_once() -> Non
         server.answer(TIME, {"timeNano": str(time.time_ns() + 9 * 10**9)})
         server.answer(CREATE, 10002, {"orderId": "o-1"})
         body = b'{"orderLinkId":"c-1"}'
-        answer = await rest.order_create(body)
+        answer = await rest.order("order.create", body)
         assert answer.result == {"orderId": "o-1"}
         first, second = (a for a in server.asked if a.path == CREATE)
         assert first.body == second.body == body
@@ -330,7 +331,7 @@ def test_timestamp_refused_twice_is_a_refusal() -> None:
         server.answer(TIME, {"timeNano": str(time.time_ns())})
         server.answer(CREATE, 10002)
         with pytest.raises(VenueError) as caught:
-            await rest.order_create(b"{}")
+            await rest.order("order.create", b"{}")
         assert caught.value.code == 10002
         assert server.count(CREATE) == 2
 
@@ -342,7 +343,7 @@ def test_clock_that_cannot_be_measured_leaves_a_refusal_a_refusal() -> None:
         server.answer(TIME, status(502))
         server.answer(CREATE, 10002)
         with pytest.raises(TransportError) as caught:
-            await rest.order_create(b"{}")
+            await rest.order("order.create", b"{}")
         assert not caught.value.sent
         assert server.count(CREATE) == 1
 
@@ -396,13 +397,81 @@ def test_executions_overlap_come_once_and_oldest_first() -> None:
     play(story)
 
 
+CANCEL_ALL = "/v5/order/cancel-all"
+STOP = {"orderId": "s", "stopOrderType": "StopLoss"}
+
+
 def test_cancel_all_goes_on_until_nothing_is_open() -> None:
     async def story(server: ScriptedRest, rest: RestClient) -> None:
-        server.answer("/v5/order/cancel-all", {"list": [], "success": "1"})
-        server.answer(OPEN, {"list": [{"orderId": "o"}]}, {"list": [{}]}, {"list": []})
+        server.answer(CANCEL_ALL, {"list": [], "success": "1"})
+        left = [{"orderId": "o"}, {"orderId": "p", "stopOrderType": "Stop"}]
+        server.answer(OPEN, {"list": left}, {"list": [*left[1:], STOP]}, {"list": [STOP]})
         await rest.cancel_all(Category.LINEAR, ["USDT"])
-        assert server.count("/v5/order/cancel-all") == 3
-        assert server.asked[0].json == {"category": "linear", "settleCoin": "USDT"}
+        assert server.count(CANCEL_ALL) == 4
+        # A stop that protects a position is neither asked to end nor waited for.
+        assert [a.json for a in server.asked[:2]] == [
+            {"category": "linear", "settleCoin": "USDT", "orderFilter": "Order"},
+            {
+                "category": "linear",
+                "settleCoin": "USDT",
+                "orderFilter": "StopOrder",
+                "stopOrderType": "Stop",
+            },
+        ]
+
+    play(story)
+
+
+def test_cancel_all_of_spot_means_every_kind() -> None:
+    async def story(server: ScriptedRest, rest: RestClient) -> None:
+        server.answer(CANCEL_ALL, {"list": [], "success": "1"})
+        server.answer(OPEN, {"list": []})
+        await rest.cancel_all(Category.SPOT, ["USDT"])
+        kinds = ["Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder"]
+        assert [a.json.get("orderFilter") for a in server.asked if a.path == CANCEL_ALL] == kinds
+        assert all("settleCoin" not in a.json for a in server.asked if a.path == CANCEL_ALL)
+        asked = [a.query for a in server.asked if a.path == OPEN]
+        assert [kind for kind in kinds if any(f"={kind}" in query for query in asked)] == kinds
+
+    play(story)
+
+
+def test_cancel_all_of_thousands_goes_on_as_long_as_it_gets_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fastbook.runtime.bybit.rest.CANCEL_WAIT_S", 0)
+
+    async def story(server: ScriptedRest, rest: RestClient) -> None:
+        server.answer(CANCEL_ALL, {"list": [], "success": "1"})
+        counts = [*range(30, 0, -1), 0]
+        pages = [{"list": [{"orderId": str(i)} for i in range(n)]} for n in counts]
+        server.answer(OPEN, *(page for page in pages for _ in range(2)))
+        await rest.cancel_all(Category.LINEAR, ["USDT"])
+        assert server.count(OPEN) == 62
+
+    play(story)
+
+
+def test_cancel_all_that_gets_nowhere_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastbook.runtime.bybit.rest.CANCEL_WAIT_S", 0)
+    monkeypatch.setattr("fastbook.runtime.bybit.rest.CANCEL_ROUNDS_MAX", 3)
+
+    async def story(server: ScriptedRest, rest: RestClient) -> None:
+        server.answer(CANCEL_ALL, {"list": [], "success": "1"})
+        server.answer(OPEN, {"list": [{"orderId": "o"}]})
+        with pytest.raises(VenueError, match="1 orders are still open"):
+            await rest.cancel_all(Category.LINEAR, ["USDT"])
+        assert server.count(CANCEL_ALL) == 8
+
+    play(story)
+
+
+def test_open_orders_of_every_kind_come_once_each() -> None:
+    async def story(server: ScriptedRest, rest: RestClient) -> None:
+        server.answer(OPEN, {"list": [{"orderId": "a"}, STOP]}, {"list": [STOP, {"orderId": "b"}]})
+        rows = await rest.all_open_orders(Category.LINEAR, ["USDT"])
+        assert [row["orderId"] for row in rows] == ["a", "s", "b"]
+        assert [a.query.count("orderFilter=StopOrder") for a in server.asked] == [0, 1]
 
     play(story)
 
@@ -420,14 +489,14 @@ def test_rate_limit_is_remembered_and_pauses_that_path() -> None:
     async def story(server: ScriptedRest, rest: RestClient) -> None:
         server.answer(CREATE, limited)
         with pytest.raises(VenueError):
-            await rest.order_create(b"{}")
+            await rest.order("order.create", b"{}")
         limits, now_ns = rest.pacer.limits, time.monotonic_ns()
         assert limits.limit(CREATE) == 10
         assert 0.1e9 < limits.wait_ns(now_ns, Ask(CREATE)) <= 1.1e9
         assert limits.wait_ns(now_ns, Ask(OPEN)) == 0
         sent_by_ns = now_ns + 50_000_000
         with pytest.raises(TransportError, match="no turn in time") as caught:
-            await rest.order_create(b"{}", not_after_ns=sent_by_ns)
+            await rest.order("order.create", b"{}", not_after_ns=sent_by_ns)
         assert caught.value.sent is False
         assert server.count(CREATE) == 1
 
@@ -442,7 +511,7 @@ def test_nothing_secret_is_logged_or_said(caplog: pytest.LogCaptureFixture) -> N
         server.answer(CREATE, 10004, status(502), status(401), truncated())
         for _ in range(4):
             with pytest.raises(FastbookError) as caught:
-                await rest.order_create(b"{}")
+                await rest.order("order.create", b"{}")
             said.append("".join(traceback.format_exception(caught.value)))
         signatures = [a.headers["x-bapi-sign"] for a in server.asked]
         for secret in (SECRET, KEY, *signatures):

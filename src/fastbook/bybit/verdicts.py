@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 from fastbook.bybit.codes import Outcome, classify, classify_http
 from fastbook.errors import CredentialsError, FastbookError, TransportError, VenueError
 from fastbook.types import (
+    AmendRejected,
     CancelRejected,
     OrderAccepted,
     OrderEvent,
@@ -79,8 +80,8 @@ def is_duplicate(event: OrderEvent) -> bool:
     return isinstance(event, OrderUnknown) and event.reason.startswith(DUPLICATE)
 
 
-def change_failed(client_id: str, error: FastbookError) -> CancelRejected | None:
-    """A cancel or amend ended in `error`; None when it is as asked all the same.
+def cancel_failed(client_id: str, error: FastbookError) -> CancelRejected | None:
+    """A cancel ended in `error`; None when it is as asked all the same.
 
     Says nothing of the order itself: it may have traded, and must be asked for.
     """
@@ -89,6 +90,22 @@ def change_failed(client_id: str, error: FastbookError) -> CancelRejected | None
             return None
         return CancelRejected(client_id=client_id, code=error.code, reason=str(error))
     return CancelRejected(client_id=client_id, code=LOCAL, reason=str(error))
+
+
+def amend_failed(client_id: str, error: FastbookError) -> AmendRejected | None:
+    """An amend ended in `error`; None when that is no definite no: ask what stands.
+
+    It was refused, or the order is gone; either way these values will not come.
+    """
+    if isinstance(error, TransportError):
+        if error.sent and classify_http(error.status) is not Outcome.REJECTED:
+            return None
+        return AmendRejected(client_id=client_id, code=LOCAL, reason=str(error))
+    if isinstance(error, (VenueError, CredentialsError)):
+        if classify(error.code) in (Outcome.UNKNOWN, Outcome.IDEMPOTENT):
+            return None
+        return AmendRejected(client_id=client_id, code=error.code, reason=str(error))
+    return AmendRejected(client_id=client_id, code=LOCAL, reason=str(error))
 
 
 def stops_set(stops: SetStops) -> StopsSet:

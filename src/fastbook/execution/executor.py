@@ -9,6 +9,8 @@ from fastbook.errors import ConfigError
 from fastbook.execution.order import Order
 from fastbook.execution.orders import Orders
 from fastbook.types import (
+    AmendIntent,
+    AmendOrder,
     Approved,
     CancelOrder,
     Command,
@@ -18,6 +20,8 @@ from fastbook.types import (
     QueryOrder,
     Refused,
 )
+
+_UNSURE = frozenset({OrderState.SENT, OrderState.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class Executor:
     def __init__(self, orders: Orders, params: ExecutorParams | None = None) -> None:
         self.orders = orders
         self.params = params or ExecutorParams()
-        self.counters = {"timeouts": 0, "queries": 0, "cancels": 0, "put_off": 0}
+        self.counters = {"timeouts": 0, "queries": 0, "cancels": 0, "put_off": 0, "amends": 0}
         burst = max(5, int(self.params.commands_per_second_max))
         self._bucket = TokenBucket(self.params.commands_per_second_max, burst)
         self._cancel_reserve = burst // 5
@@ -83,6 +87,38 @@ class Executor:
             reduce_only=order.reduce_only,
             stop_loss_px=intent.stop_loss_px,
             take_profit_px=intent.take_profit_px,
+        )
+
+    def amend(
+        self, approved: Approved[AmendIntent], *, now_ns: int
+    ) -> AmendOrder | Refused[AmendIntent]:
+        """The command that gives a resting order another price and total quantity.
+
+        The order counts at the worse of old and new from here on, until the venue tells; see
+        `Orders.amend`. One at a time: two under way could arrive in any order. Raises TypeError
+        as `plan`.
+        """
+        if type(approved) is not Approved:
+            raise TypeError(
+                f"only what the gate approved can be sent, not {type(approved).__name__}"
+            )
+        intent = approved.item
+        order = self.orders.get(intent.client_id)
+        if order is None or not order.may_rest or order.cancel_due_ns is not None:
+            return Refused(intent, "not_resting", "closed, unknown here, or being cancelled")
+        if order.state in _UNSURE or order.amending:
+            return Refused(intent, "amend_in_flight", "what stands at the venue is not known yet")
+        if intent.qty <= max(order.cum_qty, order.booked_qty):
+            return Refused(intent, "already_filled", f"{order.cum_qty} have traded")
+        if (intent.px, intent.qty) == (order.px, order.qty):
+            return Refused(intent, "no_change", "it stands as wanted")
+        if not self._bucket.take(now_ns, leave=self._cancel_reserve):
+            limit = self.params.commands_per_second_max
+            return Refused(intent, "commands_per_second_max", f"more than {limit} a second")
+        self.orders.amend(order, intent.px, intent.qty, now_ns)
+        self.counters["amends"] += 1
+        return AmendOrder(
+            client_id=order.client_id, instrument=order.instrument, px=intent.px, qty=intent.qty
         )
 
     def in_flight(self, instrument: int, strategy: str) -> bool:
@@ -139,6 +175,8 @@ class Executor:
         elif order.may_rest:
             if age_ms >= self.params.order_ttl_ms and order.cancel_due_ns is None:
                 order.cancel_due_ns = now_ns
+            elif order.amending:
+                self._check_amend(order, now_ns)
         elif (
             not order.state.terminal
             and age_ms >= self.params.ack_timeout_ms
@@ -146,6 +184,12 @@ class Executor:
         ):
             # Immediate orders do not rest: the closing row must have been lost.
             order.query_due_ns = now_ns + self.params.retry_max_ms * 1_000_000
+
+    def _check_amend(self, order: Order, now_ns: int) -> None:
+        """Without a word on it, ask what stands; again and again, until it can come no more."""
+        due_ns = order.amend_ns + self.params.ack_timeout_ms * 1_000_000
+        if now_ns >= due_ns and order.query_due_ns is None:
+            order.query_due_ns = max(due_ns, now_ns + self._backoff_ns(0))
 
     def _cancel_command(self, order: Order, now_ns: int) -> CancelOrder:
         self._bucket.force(now_ns)

@@ -34,7 +34,9 @@ _TAG_DROPS = re.compile(r"[^A-Za-z0-9_]")
 _TAG_CHARS = 8
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-_ABSENCE_GRACE_MS = 1_000
+_ABSENCE_GRACE_MS = 2_500
+"""A request is stamped up to 1.5 s after its order was named: it may have waited for its turn, or
+been stamped again. One second more is the venue's own tolerance."""
 _ABSENCE_APART_NS = 1_000_000_000
 
 _TERMINAL_WORDS = {
@@ -205,7 +207,7 @@ class Orders:
 
         `OrderAbsent` closes an UNKNOWN order as NEVER_ACCEPTED only after two such answers, a
         second or more apart, each given when the venue must already refuse the request as too
-        old: its time is past the request's by the receive window and a second more, and so is
+        old: its time is past the request's by the receive window and 2.5 s more, and so is
         ours. An order that the gateway took, or that the venue has named, is never closed by it.
         """
         order_id = fact.order_id if isinstance(fact, (OrderAccepted, OrderUpdate)) else ""

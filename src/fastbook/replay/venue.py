@@ -308,8 +308,7 @@ class Venue:
             text_of(params, key) for key in ("symbol", "baseCoin", "settleCoin")
         )
         wanted = text_of(params, "orderFilter", "Order" if category == Category.SPOT else "")
-        if wanted == "OpenOrder":
-            wanted = "Order"
+        stop_type = text_of(params, "stopOrderType")
         if symbol:
             self.instrument(category, symbol)
         elif category != Category.SPOT and not (base or settle):
@@ -323,7 +322,7 @@ class Venue:
             and (order.instrument.symbol == symbol if symbol else True)
             and (symbol or not base or order.instrument.base == base)
             and (symbol or base or not settle or order.instrument.settle == settle)
-            and (not wanted or (wanted == "StopOrder") == order.waiting)
+            and _is_of_kind(order, wanted, stop_type)
         ]
         if len(orders) > CANCEL_ALL_MAX:
             orders = self._chance.sample(orders, CANCEL_ALL_MAX)
@@ -478,3 +477,14 @@ class Venue:
     def insurance(self) -> Mapping[str, Decimal]:
         """Coin -> what the insurance fund paid to liquidated accounts."""
         return self._liquidator.insurance
+
+
+def _is_of_kind(order: Order, wanted: str, stop_type: str) -> bool:
+    """Whether a cancel-all with this `orderFilter` and `stopOrderType` means the order."""
+    if not wanted:
+        return True
+    if wanted in ("Order", "OpenOrder"):
+        return not order.waiting
+    if wanted not in ("StopOrder", "tpslOrder"):
+        return False  # kinds that are not played here
+    return order.waiting and stop_type in ("", order.stop_type)

@@ -1,56 +1,69 @@
-"""Commands out by REST, events back: what each answer proves, and no more than that.
+"""Commands out, events back: what each answer proves, and no more than that.
 
 The rule that money hangs on: a create whose answer does not prove that it was refused is
 `OrderUnknown`, never rejected, and it is never sent a second time. A cancel may be repeated.
+What proves what stands in `fastbook.bybit.verdicts`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
+from itertools import islice
+from typing import TypeVar
 
 from fastbook.bybit import requests, verdicts
-from fastbook.bybit.private import PrivateDecoder
+from fastbook.bybit.codes import Outcome, classify
 from fastbook.bybit.verdicts import LOCAL
 from fastbook.clock import Clock
 from fastbook.errors import (
     CredentialsError,
     FastbookError,
+    RequestError,
     TransportError,
-    VenueError,
-    WireError,
 )
 from fastbook.types import (
     AmendOrder,
+    AmendRejected,
     CancelAll,
     CancelOrder,
     CancelRejected,
     Category,
     Command,
     Instrument,
-    OrderAbsent,
     OrderEvent,
     OrderRejected,
     OrderUnknown,
-    OrderUpdate,
     PlaceOrder,
-    PositionSnapshot,
     QueryOrder,
     SetStops,
 )
 
-from .lane import Lane
-from .rest import Page, RestClient
+from .enquiries import Enquiries
+from .entry import OrderEntry
+from .lane import Job, Lane
+from .repeats import REPEATS_MAX, Repeater
+from .rest import RestClient
+from .rest_call import path_of
+from .stop_setter import StopSetter
+from .trade_stream import TradeStream
 
 log = logging.getLogger("fastbook.gateway")
 
+T = TypeVar("T")
+
 QUEUE_FULL = "gateway queue full"
-REPEATS_MAX = 3
-REPEAT_WAIT_S = 0.2
+NO_NEW_RISK = "REST is closed after an HTTP 403: no new risk"
+
+BATCH_MAX = 10
+"""Orders of one batch: two pages of the venue differ, 10 is right by both."""
+ORDER_AGE_S_MAX = 1.5
+"""A create that could not leave by then never does: the market is another one. It also bounds
+the stamp that the venue judges it by, which `Orders` relies on to prove an order absent."""
+
 QUERIES_IN_FLIGHT_MAX = 4
 CANCEL_QUEUE_MAX = 1_000
 QUERY_QUEUE_MAX = 1_000
@@ -68,7 +81,7 @@ class GatewayStats:
     unknown: int = 0
     rejected: int = 0
     duplicates: int = 0
-    cancel_repeats: int = 0
+    batches: int = 0
     cancel_all_failed: int = 0
 
 
@@ -86,9 +99,14 @@ class RestGateway:
     on_fatal : callable(Exception), optional
         Key or permission refused, or an error of our own. The gateway goes on; the application
         has to stop trading.
+    trade : TradeStream, optional
+        Orders go by it while it is up, and by REST otherwise. Whoever made it runs it.
     requests_in_flight_max, queue_max : int
-        Creates and amends at once, and waiting. A full queue refuses: `OrderRejected` with
-        code 0. Cancels and queries have lanes of their own and do not wait behind these.
+        Creates and amends at once, and waiting; a batch counts as one. A full queue refuses:
+        `OrderRejected` with code 0. Cancels, stops and queries have lanes of their own and do
+        not wait behind these.
+    batch_max : int
+        Creates, or cancels, of one `send` that leave in one request; 1 = each by itself.
     """
 
     def __init__(
@@ -100,9 +118,11 @@ class RestGateway:
         clock: Clock,
         *,
         on_fatal: Callable[[BaseException], None] | None = None,
+        trade: TradeStream | None = None,
         requests_in_flight_max: int = 8,
         cancels_in_flight_max: int = 8,
         queue_max: int = 64,
+        batch_max: int = BATCH_MAX,
     ) -> None:
         self._rest = rest
         self._instruments = instruments
@@ -111,6 +131,8 @@ class RestGateway:
         self._on_events = on_events
         self._on_fatal = on_fatal
         self._clock = clock
+        self._batch_max = batch_max
+        self.entry = OrderEntry(rest, trade)
         self.stats = GatewayStats()
         lane = partial(Lane, on_error=self._fatal)
         self.orders = lane("orders", in_flight_max=requests_in_flight_max, queue_max=queue_max)
@@ -121,26 +143,28 @@ class RestGateway:
             "queries", in_flight_max=QUERIES_IN_FLIGHT_MAX, queue_max=QUERY_QUEUE_MAX
         )
         self.stops = lane("stops", in_flight_max=STOPS_IN_FLIGHT_MAX, queue_max=STOPS_QUEUE_MAX)
+        self.repeater = Repeater(lambda: self.entry.open)
+        self._enquiries = Enquiries(rest, instruments, category)
+        self._stop_setter = StopSetter(
+            rest, instruments, self.stops, self.repeater, self._tell, self._alarm
+        )
         self._cancel_all_runs = False
-        self._stops_wanted: dict[tuple[int, int], SetStops] = {}  # bounded by positions
 
     def send(self, commands: Iterable[Command]) -> None:
         """Take `commands`; returns at once. Their outcomes come by `on_events`."""
+        creates: list[PlaceOrder] = []
+        cancels: list[CancelOrder] = []
         for command in commands:
             match command:
                 case PlaceOrder():
-                    self._take(
-                        self.orders,
-                        partial(self._place, command),
-                        OrderRejected(client_id=command.client_id, code=LOCAL, reason=QUEUE_FULL),
-                    )
+                    creates.append(command)
+                case CancelOrder():
+                    cancels.append(command)
                 case AmendOrder():
                     self._take(
-                        self.orders, partial(self._amend, command), _no_cancel(command.client_id)
-                    )
-                case CancelOrder():
-                    self._take(
-                        self.cancels, partial(self._cancel, command), _no_cancel(command.client_id)
+                        self.orders,
+                        partial(self._amend, command),
+                        [AmendRejected(client_id=command.client_id, code=LOCAL, reason=QUEUE_FULL)],
                     )
                 case CancelAll():
                     if not self._cancel_all_runs:  # one that runs already does all that is asked
@@ -149,10 +173,24 @@ class RestGateway:
                     self._take(
                         self.queries,
                         partial(self._query, command.client_id, command.instrument),
-                        OrderUnknown(client_id=command.client_id, reason=QUEUE_FULL),
+                        [OrderUnknown(client_id=command.client_id, reason=QUEUE_FULL)],
                     )
                 case SetStops():
-                    self._offer_stops(command)
+                    self._stop_setter.offer(command)
+        for some in self._groups(cancels, "order.cancel-batch"):
+            self._take(
+                self.cancels, partial(self._cancel, some), [_no_cancel(c.client_id) for c in some]
+            )
+        not_after_ns = self._clock.monotonic_ns() + int(ORDER_AGE_S_MAX * 1e9)
+        for group in self._groups(creates, "order.create-batch"):
+            self._take(
+                self.orders,
+                partial(self._place, group, not_after_ns),
+                [
+                    OrderRejected(client_id=o.client_id, code=LOCAL, reason=QUEUE_FULL)
+                    for o in group
+                ],
+            )
 
     async def close(self, grace_s: float = 3.0) -> None:
         """Take nothing more; what is under way gets `grace_s`, then its outcome is unknown."""
@@ -160,47 +198,22 @@ class RestGateway:
         await asyncio.gather(*(lane.close(grace_s) for lane in lanes))
 
     async def reconcile(self, since_ms: int = 0) -> list[OrderEvent]:
-        """The venue's whole view: fills since then, open orders, positions, wallet.
+        """The venue's whole view; see `Enquiries.account`."""
+        return await self._enquiries.account(since_ms)
 
-        `since_ms` by the venue's clock; 0 = its default, the last 7 days. Instruments without a
-        position come as flat ones. Raises what `RestClient` raises, and `WireError` for rows
-        that cannot be read: half a view is none.
-        """
-        decoder = self._decoder()
-        events: list[OrderEvent] = []
-        executions = await self._rest.executions(self._category, since_ms=since_ms)
-        events += decoder.executions(executions.rows)
-        for settle in self._settles if self._category is not Category.SPOT else [""]:
-            page = await self._rest.open_orders(self._category, settle=settle)
-            events += decoder.orders(page.rows)
-        asked_ms = self._rest.venue_time.now_ms()
-        positions = await self._rest.positions(self._category, self._settles)
-        events += self._with_flat(decoder.positions(positions), asked_ms)
-        events += decoder.wallet(await self._rest.wallet())
-        if decoder.bad_rows:
-            raise WireError(f"{decoder.bad_rows} rows cannot be read: {decoder.last_problem}")
-        return events
+    def _groups(self, items: list[T], op: str) -> Iterable[list[T]]:
+        """As many as may go in one request; never more than the venue lets through at once."""
+        most = max(1, min(self._batch_max, self._rest.pacer.limits.limit(path_of(op))))
+        left = iter(items)
+        while some := list(islice(left, most)):
+            yield some
 
-    def _with_flat(self, events: list[OrderEvent], asked_ms: int) -> list[OrderEvent]:
-        if self._category is Category.SPOT:
-            return events
-        held = {e.instrument for e in events if isinstance(e, PositionSnapshot)}
-        return events + [
-            PositionSnapshot(
-                instrument=i.index,
-                qty=0,
-                entry_px=Decimal(0),
-                realized_pnl=Decimal(0),
-                seq=-1,  # as the venue says of a symbol without a story
-                updated_ms=asked_ms,
-            )
-            for i in self._instruments
-            if i.index not in held
-        ]
-
-    def _take(self, lane: Lane, job: Callable[[], Awaitable[None]], refusal: OrderEvent) -> None:
-        if not lane.offer(job):  # type: ignore[arg-type]  # a partial of a coroutine function
-            self._tell([refusal])
+    def _take(
+        self, lane: Lane, job: Callable[[], Coroutine[None, None, None]], refusal: list[OrderEvent]
+    ) -> None:
+        run: Job = job
+        if not lane.offer(run):
+            self._tell(refusal)
 
     def _tell(self, events: list[OrderEvent]) -> None:
         self._on_events(events, self._clock.now_ns())
@@ -210,164 +223,171 @@ class RestGateway:
         if self._on_fatal is not None:
             self._on_fatal(error)
 
-    def _decoder(self) -> PrivateDecoder:
-        return PrivateDecoder(self._instruments, self._category)
-
-    # Creates.
-
-    async def _place(self, order: PlaceOrder) -> None:
-        verdict: OrderEvent = OrderUnknown(client_id=order.client_id, reason="cancelled task")
-        try:
-            verdict = await self._create(order)
-        finally:
-            # Whatever happened: an order without a verdict would be forgotten.
-            self.stats.placed += 1
-            self.stats.unknown += isinstance(verdict, OrderUnknown)
-            self.stats.rejected += isinstance(verdict, OrderRejected)
-            self._tell([verdict])
-        if verdicts.is_duplicate(verdict):
-            self.stats.duplicates += 1
-            await self._query(order.client_id, order.instrument)
-
-    async def _create(self, order: PlaceOrder) -> OrderEvent:
-        client_id = order.client_id
-        try:
-            body = requests.create_body(self._instruments[order.instrument], order)
-            answer = await self._rest.order_create(body)
-        except FastbookError as e:
-            self._alarm(e)
-            return verdicts.create_failed(client_id, e)
-        return verdicts.created(client_id, answer.result)
-
-    # Amends and cancels.
-
-    async def _amend(self, order: AmendOrder) -> None:
-        try:
-            body = requests.amend_body(self._instruments[order.instrument], order)
-            await self._rest.order_amend(body)
-        except FastbookError as e:
-            self._change_failed(order.client_id, e)
-
-    async def _cancel(self, order: CancelOrder) -> None:
-        try:
-            body = requests.cancel_body(self._instruments[order.instrument], order.client_id)
-            await self._repeated(lambda: self._rest.order_cancel(body))
-        except FastbookError as e:
-            self._change_failed(order.client_id, e)
-
-    async def _cancel_all(self) -> None:
-        try:
-            await self._repeated(lambda: self._rest.cancel_all(self._category, self._settles))
-        except FastbookError as e:
-            self.stats.cancel_all_failed += 1
-            if not isinstance(e, CredentialsError):  # whose exit code is its own
-                e = TransportError(f"orders may be open, as they could not be cancelled: {e}")
-            self._fatal(e)  # somebody has to know
-        finally:
-            self._cancel_all_runs = False
-
-    async def _repeated(self, request: Callable[[], Awaitable[object]]) -> None:
-        """What is unknown is sent again: twice cancelled is cancelled, and stops set twice stand."""
-        for attempt in range(1, REPEATS_MAX + 1):
-            try:
-                await request()
-                return
-            except (TransportError, VenueError) as e:
-                again = verdicts.worth_repeating(e)
-                if attempt == REPEATS_MAX or self._rest.blocked_s or not again:
-                    raise
-            self.stats.cancel_repeats += 1
-            await asyncio.sleep(REPEAT_WAIT_S * attempt)
-
-    def _change_failed(self, client_id: str, error: FastbookError) -> None:
-        self._alarm(error)
-        if (told := verdicts.change_failed(client_id, error)) is not None:
-            self._tell([told])
-
     def _alarm(self, error: FastbookError) -> None:
         if isinstance(error, CredentialsError):
             self._fatal(error)
 
-    # Stops of positions.
+    # Creates.
 
-    def _offer_stops(self, stops: SetStops) -> None:
-        """One request a position at a time, and the last word wins: an older one that has not
-        left yet is forgotten, as two under way could arrive in any order."""
-        key = (stops.instrument, stops.position_idx)
-        runs = key in self._stops_wanted
-        self._stops_wanted[key] = stops
-        if not runs and not self.stops.offer(partial(self._set_stops, key)):
-            del self._stops_wanted[key]
-            self._tell([verdicts.stops_failed(stops, TransportError(QUEUE_FULL, sent=False))])
-
-    async def _set_stops(self, key: tuple[int, int]) -> None:
-        stops = self._stops_wanted[key]
-        done: OrderEvent | None = None
+    async def _place(self, orders: list[PlaceOrder], not_after_ns: int) -> None:
+        found: list[OrderEvent] = [
+            OrderUnknown(client_id=o.client_id, reason="cancelled task") for o in orders
+        ]
         try:
-            while done is None or stops is not self._stops_wanted[key]:
-                stops = self._stops_wanted[key]
-                done = verdicts.stops_failed(stops, TransportError("cancelled task"))
-                done = await self._stops_verdict(stops)
+            found = await self._create(orders, not_after_ns)
         finally:
-            del self._stops_wanted[key]
-            if done is not None:
-                self._tell([done])
+            # Whatever happened: an order without a verdict would be forgotten.
+            self.stats.placed += len(orders)
+            self.stats.unknown += sum(isinstance(e, OrderUnknown) for e in found)
+            self.stats.rejected += sum(isinstance(e, OrderRejected) for e in found)
+            self._tell(found)
+        for order, verdict in zip(orders, found, strict=True):
+            if verdicts.is_duplicate(verdict):
+                self.stats.duplicates += 1
+                await self._query(order.client_id, order.instrument)
 
-    async def _stops_verdict(self, stops: SetStops) -> OrderEvent:
+    async def _create(self, orders: list[PlaceOrder], not_after_ns: int) -> list[OrderEvent]:
+        """One verdict an order, in their order."""
+        found: dict[str, OrderEvent] = {}
+        rows: dict[str, dict[str, object]] = {}
+        for order in orders:
+            try:
+                self._check_risk(order)
+                rows[order.client_id] = requests.create_row(
+                    self._instruments[order.instrument], order
+                )
+            except (RequestError, TransportError) as e:
+                found[order.client_id] = verdicts.create_failed(order.client_id, e)
+        left = [order for order in orders if order.client_id in rows]
+        if len(left) == 1:
+            found[left[0].client_id] = await self._create_one(left[0], not_after_ns)
+        elif left:
+            found |= await self._create_many(rows, not_after_ns)
+        return [found[order.client_id] for order in orders]
+
+    def _check_risk(self, order: PlaceOrder) -> None:
+        if self._rest.blocked_s and not order.reduce_only:
+            # What became of it could not be asked for, and its stops could not be set.
+            raise TransportError(NO_NEW_RISK, sent=False, status=403)
+
+    async def _create_one(self, order: PlaceOrder, not_after_ns: int) -> OrderEvent:
+        body = requests.create_body(self._instruments[order.instrument], order)
         try:
-            body = requests.trading_stop_body(self._instruments[stops.instrument], stops)
-            await self._repeated(lambda: self._rest.trading_stop(body))
+            answer = await self.entry.order("order.create", body, not_after_ns=not_after_ns)
         except FastbookError as e:
             self._alarm(e)
-            return verdicts.stops_failed(stops, e)
-        return verdicts.stops_set(stops)
+            return verdicts.create_failed(order.client_id, e)
+        return verdicts.created(order.client_id, answer.result)
+
+    async def _create_many(
+        self, rows: dict[str, dict[str, object]], not_after_ns: int
+    ) -> dict[str, OrderEvent]:
+        self.stats.batches += 1
+        body = requests.batch_body(self._category, list(rows.values()))
+        try:
+            answer = await self.entry.order(
+                "order.create-batch", body, units=len(rows), not_after_ns=not_after_ns
+            )
+        except FastbookError as e:
+            self._alarm(e)
+            return {client_id: verdicts.batch_failed(client_id, e) for client_id in rows}
+        said = verdicts.batch_rows(list(rows), answer.result, answer.ext)
+        for row in said:
+            if row is not None and classify(row.code) is Outcome.AUTH:
+                self._fatal(CredentialsError(f"order.create-batch: {row.code}", code=row.code))
+        return {
+            client_id: verdicts.created_in_batch(client_id, row)
+            for client_id, row in zip(rows, said, strict=True)
+        }
+
+    # Amends and cancels.
+
+    async def _amend(self, order: AmendOrder) -> None:
+        not_after_ns = self._clock.monotonic_ns() + int(ORDER_AGE_S_MAX * 1e9)
+        try:
+            body = requests.amend_body(self._instruments[order.instrument], order)
+            await self.entry.order("order.amend", body, not_after_ns=not_after_ns)
+        except FastbookError as e:
+            self._alarm(e)
+            if (told := verdicts.amend_failed(order.client_id, e)) is not None:
+                self._tell([told])
+            else:
+                await self._query(order.client_id, order.instrument)
+
+    async def _cancel(self, cancels: list[CancelOrder]) -> None:
+        """Cancel them all; what stays unknown is asked for again, and in the end told."""
+        left = cancels
+        for attempt in range(1, REPEATS_MAX + 1):
+            unclear = []
+            for order, error in await self._cancel_once(left):
+                if error is None:
+                    continue
+                again = verdicts.worth_repeating(error) and self.entry.open
+                if attempt < REPEATS_MAX and again:
+                    unclear.append(order)
+                else:
+                    self._cancel_failed(order.client_id, error)
+            if not unclear:
+                return
+            left = unclear
+            await self.repeater.wait(attempt)
+
+    async def _cancel_once(
+        self, cancels: list[CancelOrder]
+    ) -> list[tuple[CancelOrder, FastbookError | None]]:
+        """What each cancel ended in; None = taken."""
+        try:
+            rows = [
+                requests.cancel_row(self._instruments[c.instrument], c.client_id) for c in cancels
+            ]
+            if len(rows) == 1:
+                body = requests.cancel_body(
+                    self._instruments[cancels[0].instrument], cancels[0].client_id
+                )
+                await self.entry.order("order.cancel", body, urgent=True)
+                return [(cancels[0], None)]
+            body = requests.batch_body(self._category, rows)
+            answer = await self.entry.order(
+                "order.cancel-batch", body, units=len(rows), urgent=True
+            )
+        except FastbookError as e:
+            return [(c, e) for c in cancels]
+        said = verdicts.batch_rows([c.client_id for c in cancels], answer.result, answer.ext)
+        return [
+            (c, verdicts.cancelled_in_batch(c.client_id, row))
+            for c, row in zip(cancels, said, strict=True)
+        ]
+
+    async def _cancel_all(self) -> None:
+        try:
+            await self.repeater.until_known(
+                lambda: self._rest.cancel_all(self._category, self._settles)
+            )
+        except FastbookError as e:
+            self._cancel_all_failed(e)
+        finally:
+            self._cancel_all_runs = False
+
+    def _cancel_all_failed(self, error: FastbookError) -> None:
+        self.stats.cancel_all_failed += 1
+        if self._rest.blocked_s and self.entry.open:
+            # The engine's own orders are cancelled one by one beside this, by the trade stream.
+            log.error("cancel-all: REST is closed; only the orders we know are cancelled")
+            return
+        if not isinstance(error, CredentialsError):  # whose exit code is its own
+            error = TransportError(f"orders may be open, as they could not be cancelled: {error}")
+        self._fatal(error)  # somebody has to know
+
+    def _cancel_failed(self, client_id: str, error: FastbookError) -> None:
+        self._alarm(error)
+        if (told := verdicts.cancel_failed(client_id, error)) is not None:
+            self._tell([told])
 
     # Queries.
 
     async def _query(self, client_id: str, instrument: int) -> None:
-        """Look in every place where the order can be. All silent = absent; any failed = unknown."""
-        symbol = self._instruments[instrument].symbol
-        answers = await asyncio.gather(
-            self._rest.open_orders(self._category, symbol=symbol, client_id=client_id),
-            self._rest.open_orders(self._category, symbol=symbol, client_id=client_id, closed=True),
-            self._rest.order_history(self._category, symbol=symbol, client_id=client_id),
-            self._rest.executions(self._category, symbol=symbol, client_id=client_id),
-            return_exceptions=True,
-        )
-        failed = [e for e in answers if isinstance(e, BaseException)]
-        for error in failed:
-            if isinstance(error, CredentialsError):
-                self._fatal(error)
-            elif not isinstance(error, FastbookError):
-                raise error
-        pages = [a for a in answers if isinstance(a, Page)]
-        decoder = self._decoder()
-        *orders, executions = [_own_rows(a, client_id) for a in answers]
-        # Fills first: what closes an order then finds them booked.
-        events = decoder.executions(executions)
-        seen: list[OrderEvent] = []
-        for rows in orders:
-            seen += [e for e in decoder.orders(rows) if e not in seen]
-        events += sorted(seen, key=_updated_ms)
-        if decoder.bad_rows or (not seen and (failed or events)):
-            reason = decoder.last_problem or (str(failed[0]) if failed else "fills without order")
-            events.append(OrderUnknown(client_id=client_id, reason=f"query: {reason}"))
-        elif not events:
-            times = [p.time_ms or self._rest.venue_time.now_ms() for p in pages]
-            events.append(OrderAbsent(client_id=client_id, venue_time_ms=min(times)))
-        self._tell(events)
+        self._tell(await self._enquiries.order(client_id, instrument, self._alarm))
 
 
 def _no_cancel(client_id: str) -> CancelRejected:
     return CancelRejected(client_id=client_id, code=LOCAL, reason=QUEUE_FULL)
-
-
-def _own_rows(answer: Page | BaseException, client_id: str) -> list[dict[str, object]]:
-    """A venue that ignored the filter would show us somebody else's order as ours."""
-    if isinstance(answer, BaseException):
-        return []
-    return [row for row in answer.rows if row.get("orderLinkId") == client_id]
-
-
-def _updated_ms(event: OrderEvent) -> int:
-    return event.updated_ms if isinstance(event, OrderUpdate) else 0

@@ -18,11 +18,10 @@ from fastbook.types import Category
 from ..config import Credentials
 from .http import TIMEOUT_S, HttpTransport
 from .pacer import Pacer
-from .rest_call import Answer, JsonObject, RestCaller
+from .rest_call import Answer, JsonObject, RestCaller, path_of
 from .transport import MakeHttp
 from .venue_time import TimeSample, VenueTime
 
-CREATE, AMEND, CANCEL = "/v5/order/create", "/v5/order/amend", "/v5/order/cancel"
 CANCEL_ALL = "/v5/order/cancel-all"
 TRADING_STOP = "/v5/position/trading-stop"
 
@@ -30,7 +29,25 @@ PAGES_MAX = 100
 """Of one list. A list that is longer is an error: half a list must not pass for the whole."""
 
 CANCEL_ROUNDS_MAX = 20
-"""The venue cancels at most 500 orders a round; it holds at most 500 a symbol."""
+"""Without any progress. The venue cancels at most 500 orders a round, picked at random."""
+
+_SPOT_FILTERS = ("Order", "StopOrder", "tpslOrder", "OcoOrder", "BidirectionalTpslOrder")
+_LISTED: dict[Category, tuple[str, ...]] = {
+    # Derivatives list every kind by default; conditional ones were missing there once.
+    Category.LINEAR: ("", "StopOrder"),
+    Category.INVERSE: ("", "StopOrder"),
+    Category.SPOT: _SPOT_FILTERS,
+}
+_DERIVATIVE_CANCELS = (("Order", ""), ("StopOrder", "Stop"))
+_CANCELLED: dict[Category, tuple[tuple[str, str], ...]] = {
+    Category.LINEAR: _DERIVATIVE_CANCELS,
+    Category.INVERSE: _DERIVATIVE_CANCELS,
+    Category.SPOT: tuple((name, "") for name in _SPOT_FILTERS),
+}
+_OF_POSITION = frozenset(
+    {"StopLoss", "TakeProfit", "TrailingStop", "PartialStopLoss", "PartialTakeProfit"}
+)
+"""`stopOrderType` of orders that protect a position and end with it."""
 
 CANCEL_WAIT_S = 0.2
 TIME_SAMPLES = 5
@@ -145,33 +162,58 @@ class RestClient:
 
     # Orders.
 
-    async def order_create(self, body: bytes, *, not_after_ns: int | None = None) -> Answer:
-        return await self._caller.post(CREATE, body, not_after_ns=not_after_ns)
-
-    async def order_amend(self, body: bytes) -> Answer:
-        return await self._caller.post(AMEND, body)
-
-    async def order_cancel(self, body: bytes) -> Answer:
-        return await self._caller.post(CANCEL, body, urgent=True)
+    async def order(
+        self,
+        op: str,
+        body: bytes,
+        *,
+        units: int = 1,
+        urgent: bool = False,
+        not_after_ns: int | None = None,
+    ) -> Answer:
+        """Make one order request, named as on the trade stream ("order.create")."""
+        return await self._caller.post(
+            path_of(op), body, units=units, urgent=urgent, not_after_ns=not_after_ns
+        )
 
     async def trading_stop(self, body: bytes) -> Answer:
         return await self._caller.post(TRADING_STOP, body, urgent=True)
 
     async def cancel_all(self, category: Category, settles: Iterable[str]) -> None:
-        """Cancel until the venue reports no open order, in every settle coin.
+        """Cancel until the venue reports no open order, in every settle coin and of every kind.
 
         Its answer alone proves nothing: it is asynchronous, and takes 500 at a time, picked at
-        random. Raises `VenueError` when orders are still open after `CANCEL_ROUNDS_MAX` rounds.
+        random. Stops that belong to a position stay: they end with it. Raises `VenueError` when
+        for `CANCEL_ROUNDS_MAX` rounds the open orders have not become fewer.
         """
         for settle in _scopes(category, settles):
-            body = requests.cancel_all_body(category, settle=settle)
-            for _ in range(CANCEL_ROUNDS_MAX):
-                await self._caller.post(CANCEL_ALL, body, urgent=True)
-                if not (await self.open_orders(category, settle=settle)).rows:
+            least, rounds = -1, 0
+            while True:
+                for order_filter, stop_type in _CANCELLED[category]:
+                    body = requests.cancel_all_body(
+                        category,
+                        settle=settle,
+                        order_filter=order_filter,
+                        stop_order_type=stop_type,
+                    )
+                    await self._caller.post(CANCEL_ALL, body, urgent=True)
+                left = len([r for r in await self.all_open_orders(category, [settle]) if _own(r)])
+                if not left:
                     break
+                rounds = 0 if left < least or least < 0 else rounds + 1
+                least = left if least < 0 else min(left, least)
+                if rounds >= CANCEL_ROUNDS_MAX:
+                    raise VenueError(-1, f"{left} orders are still open", request="cancel-all")
                 await asyncio.sleep(CANCEL_WAIT_S)
-            else:
-                raise VenueError(-1, "orders are still open", request=f"cancel-all {settle}")
+
+    async def all_open_orders(self, category: Category, settles: Iterable[str]) -> Rows:
+        """Every open order of the account in `category`, whatever its kind, each once."""
+        rows: dict[str, JsonObject] = {}
+        for settle in _scopes(category, settles):
+            for order_filter in _LISTED[category]:
+                page = await self.open_orders(category, settle=settle, order_filter=order_filter)
+                rows |= {str(row.get("orderId")): row for row in page.rows}
+        return list(rows.values())
 
     async def open_orders(
         self,
@@ -181,6 +223,7 @@ class RestClient:
         symbol: str = "",
         client_id: str = "",
         closed: bool = False,
+        order_filter: str = "",
     ) -> Page:
         """Orders that rest; with `closed` those closed of late instead. Linear needs a scope.
 
@@ -194,6 +237,7 @@ class RestClient:
                 ("settleCoin", settle),
                 ("orderLinkId", client_id),
                 ("openOnly", int(closed)),
+                ("orderFilter", order_filter),
                 ("limit", 50),
             ],
         )
@@ -280,6 +324,11 @@ class RestClient:
 
     async def _resync(self) -> None:
         await self.sync_time()
+
+
+def _own(row: JsonObject) -> bool:
+    """Whether cancel-all must end it: not what protects a position."""
+    return row.get("stopOrderType") not in _OF_POSITION
 
 
 def _rows(result: JsonObject, path: str) -> Rows:

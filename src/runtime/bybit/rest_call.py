@@ -190,6 +190,11 @@ class RestCaller:
         return accepted(envelope, name)
 
 
+def path_of(op: str) -> str:
+    """The path of an order operation: "order.create-batch" -> "/v5/order/create-batch"."""
+    return "/v5/" + op.replace(".", "/")
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     method: str

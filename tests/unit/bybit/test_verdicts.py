@@ -15,6 +15,7 @@ from fastbook.errors import (
     VenueError,
 )
 from fastbook.types import (
+    AmendRejected,
     CancelRejected,
     OrderAccepted,
     OrderRejected,
@@ -78,16 +79,42 @@ def test_accepted_create_keeps_a_readable_order_id() -> None:
 
 
 def test_refused_change_says_nothing_of_the_order() -> None:
-    assert verdicts.change_failed("c", VenueError(110001, "gone")) == CancelRejected(
+    assert verdicts.cancel_failed("c", VenueError(110001, "gone")) == CancelRejected(
         client_id="c", code=110001, reason="110001 gone"
     )
-    assert verdicts.change_failed("c", CredentialsError("key", code=10003)) == CancelRejected(
+    assert verdicts.cancel_failed("c", CredentialsError("key", code=10003)) == CancelRejected(
         client_id="c", code=10003, reason="key"
     )
-    assert verdicts.change_failed("c", TransportError("cut")) == CancelRejected(
+    assert verdicts.cancel_failed("c", TransportError("cut")) == CancelRejected(
         client_id="c", code=verdicts.LOCAL, reason="cut"
     )
-    assert verdicts.change_failed("c", VenueError(34040, "not modified")) is None
+    assert verdicts.cancel_failed("c", VenueError(34040, "not modified")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (VenueError(110001, "gone"), 110001),
+        (VenueError(110064, "below the fill"), 110064),
+        (VenueError(10002, "stamp"), 10002),
+        (CredentialsError("key", code=10003), 10003),
+        (RequestError("off the grid"), verdicts.LOCAL),
+        (TransportError("never left", sent=False), verdicts.LOCAL),
+        (TransportError("bad request", status=400), verdicts.LOCAL),
+    ],
+)
+def test_refused_amend_leaves_the_order_as_it_was(error: FastbookError, code: int) -> None:
+    assert verdicts.amend_failed("c", error) == AmendRejected(
+        client_id="c", code=code, reason=str(error)
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [VenueError(10016, ""), VenueError(110079, ""), VenueError(34040, ""), TransportError("cut")],
+)
+def test_amend_without_a_definite_no_may_have_been_done(error: FastbookError) -> None:
+    assert verdicts.amend_failed("c", error) is None
 
 
 def test_stops() -> None:

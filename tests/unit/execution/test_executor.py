@@ -8,6 +8,8 @@ from tests.support_decide import SECOND, intent, row_of
 from fastbook.errors import ConfigError
 from fastbook.execution import Executor, ExecutorParams, Orders
 from fastbook.types import (
+    AmendIntent,
+    AmendOrder,
     Approved,
     CancelOrder,
     OrderState,
@@ -15,6 +17,7 @@ from fastbook.types import (
     PlaceOrder,
     QueryOrder,
     Refused,
+    Side,
     TimeInForce,
 )
 
@@ -140,3 +143,91 @@ def test_cancel_of_one_strategy_leaves_the_others() -> None:
 def test_times_and_rates_must_be_positive() -> None:
     with pytest.raises(ConfigError, match="ack_timeout_ms"):
         executor(ack_timeout_ms=0)
+
+
+def wanted(client_id: str, *, px: int = 50_020, qty: int = 100) -> AmendIntent:
+    return AmendIntent(
+        client_id=client_id,
+        instrument=0,
+        side=Side.BUY,
+        px=px,
+        qty=qty,
+        strategy="meanrev",
+        reason="follow",
+    )
+
+
+def rest_one(desk: Executor) -> str:
+    command = place(desk, tif=TimeInForce.GTC)
+    desk.orders.apply(row_of(command.client_id, "New"), 1)
+    return command.client_id
+
+
+def test_amend_says_price_and_total_quantity() -> None:
+    desk = executor()
+    client_id = rest_one(desk)
+    assert desk.amend(Approved(wanted(client_id)), now_ns=5) == AmendOrder(
+        client_id=client_id, instrument=0, px=50_020, qty=100
+    )
+    order = desk.orders.get(client_id)
+    assert order is not None
+    assert order.amending
+    assert desk.counters["amends"] == 1
+    with pytest.raises(TypeError, match="approved"):
+        desk.amend(wanted(client_id), now_ns=6)  # type: ignore[arg-type]  # the point of the test
+
+
+def refusal(desk: Executor, item: AmendIntent) -> str:
+    answer = desk.amend(Approved(item), now_ns=9)
+    assert isinstance(answer, Refused)
+    return answer.rule
+
+
+def test_amend_is_refused_where_it_can_do_harm_or_nothing() -> None:
+    desk = executor()
+    assert refusal(desk, wanted("nobody")) == "not_resting"
+    immediate = place(desk, instrument=1)
+    assert refusal(desk, wanted(immediate.client_id)) == "not_resting"
+    unheard = place(desk, instrument=2, tif=TimeInForce.GTC)
+    assert refusal(desk, wanted(unheard.client_id)) == "amend_in_flight"
+    client_id = rest_one(desk)
+    assert refusal(desk, wanted(client_id, px=50_010)) == "no_change"
+    desk.orders.apply(row_of(client_id, "PartiallyFilled", cum_qty=40, updated_ms=2), 3)
+    assert refusal(desk, wanted(client_id, qty=40)) == "already_filled"
+    assert isinstance(desk.amend(Approved(wanted(client_id)), now_ns=9), AmendOrder)
+    assert refusal(desk, wanted(client_id, px=50_030)) == "amend_in_flight"
+    order = desk.orders.get(client_id)
+    assert order is not None
+    desk.cancel(order, 10)
+    assert refusal(desk, wanted(client_id, px=50_030)) == "not_resting"
+
+
+def test_amends_keep_to_the_rate() -> None:
+    desk = executor(commands_per_second_max=1.0)
+    client_id = rest_one(desk)
+    while isinstance(
+        desk.plan(Approved(intent(reduce_only=True)), now_ns=9, wall_ms=0), PlaceOrder
+    ):
+        pass
+    assert refusal(desk, wanted(client_id)) == "commands_per_second_max"
+    order = desk.orders.get(client_id)
+    assert order is not None
+    assert not order.amending
+
+
+def test_amend_without_a_word_is_asked_about_until_it_can_come_no_more() -> None:
+    desk = executor(ack_timeout_ms=2_000, retry_first_ms=500, retry_max_ms=500)
+    client_id = rest_one(desk)
+    desk.amend(Approved(wanted(client_id, qty=150)), now_ns=0)
+    order = desk.orders.get(client_id)
+    assert order is not None
+    query = QueryOrder(client_id=client_id, instrument=0)
+    asked = []
+    for ms in range(100, 9_000, 100):
+        if query in desk.on_timer(ms * MS):
+            asked.append(ms)
+            assert order.reserved == 150  # never assumed to be the smaller
+            desk.orders.apply(row_of(client_id, "New", updated_ms=1), ms * MS)
+    assert asked[:3] == [2_500, 3_100, 3_700]
+    assert asked[-1] < 8_500
+    assert (order.amending, order.reserved) == (False, 100)

@@ -63,17 +63,17 @@ def test_bad_nonce_is_refused(nonce: str) -> None:
 def test_absent_is_believed_only_after_the_rule() -> None:
     orders = Orders("n1", recv_window_ms=5_000)
     order = lost(orders)
-    late = 7 * SECOND
+    late = 8 * SECOND
 
-    orders.apply(absent(order, 6_000), late)  # not past the window and a second yet
+    orders.apply(absent(order, 7_500), late)  # not past the window and its grace yet
     orders.apply(absent(order, 60_000), 5 * SECOND)  # only the venue's clock says so
     assert order.absences == 0
-    orders.apply(absent(order, 6_001), late)
-    orders.apply(absent(order, 6_900), late + SECOND - 1)  # too soon after the first
+    orders.apply(absent(order, 7_501), late)
+    orders.apply(absent(order, 8_400), late + SECOND - 1)  # too soon after the first
     assert state(order) is OrderState.UNKNOWN
     assert order.reserved == 100
 
-    change = orders.apply(absent(order, 7_100), late + SECOND)
+    change = orders.apply(absent(order, 8_600), late + SECOND)
 
     assert change is not None
     assert change.closed
@@ -102,11 +102,11 @@ def test_absent_means_nothing_against_proof(proof: str) -> None:
 def test_a_ghost_is_taken_back() -> None:
     orders = Orders("n1")
     order = lost(orders)
-    orders.apply(absent(order, 7_000), 7 * SECOND)
     orders.apply(absent(order, 8_000), 8 * SECOND)
+    orders.apply(absent(order, 9_000), 9 * SECOND)
     assert state(order) is OrderState.NEVER_ACCEPTED
 
-    change = orders.apply(row_of(order.client_id, "New"), 9 * SECOND)
+    change = orders.apply(row_of(order.client_id, "New"), 10 * SECOND)
 
     assert change is not None
     assert change.ghost
@@ -234,9 +234,9 @@ def test_a_lost_amend_ends_when_it_can_come_no_more() -> None:
     orders = Orders("n1")
     order = resting(orders)
     orders.amend(order, 50_020, 150, 10)
-    orders.apply(row_of(order.client_id, "New", updated_ms=2), 10 + 6 * SECOND)
+    orders.apply(row_of(order.client_id, "New", updated_ms=2), 10 + 15 * SECOND // 2)
     assert order.amending
-    orders.apply(row_of(order.client_id, "New", updated_ms=3), 11 + 6 * SECOND)
+    orders.apply(row_of(order.client_id, "New", updated_ms=3), 11 + 15 * SECOND // 2)
     assert (order.amending, order.reserved) == (False, 100)
 
 
