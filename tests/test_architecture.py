@@ -70,7 +70,7 @@ COMMON = {
 PARTS = {
     "runtime.bybit": COMMON | {"bybit"},
     "runtime.simulator": COMMON | {"replay", "bybit"},
-    "runtime.stores": COMMON | {"journal"},
+    "runtime.stores": COMMON | {"fastbook", "journal"},
     "runtime.dashboard": COMMON | {"journal"},
 }
 """Each knows one kind of outside world, and none of the others."""
@@ -82,6 +82,7 @@ COMPOSITION = (
     *("runtime.verify", "runtime.record"),
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
     "runtime.assembly",
+    "runtime.memory",
 )
 BELOW = LIBRARY | FACADE | LEAVES | PARTS
 MAY_IMPORT: dict[str, set[str]] = BELOW | {name: {*BELOW, *COMPOSITION} for name in COMPOSITION}

@@ -40,6 +40,7 @@ from .bybit.rest import RestClient
 from .config import Config, Credentials, Endpoints
 from .garbage import collector_tuned
 from .latency import LatencyStages
+from .memory import Memory
 from .paper import PaperGateway
 from .recording.recorder import Recorder
 from .recording.tap import FrontDoor, RecordedClock, Tap, start_record
@@ -84,6 +85,9 @@ class RunOptions:
     """Asked at the end, while the account can still be reached; its answer joins the summary."""
     recorder: Recorder | None = None
     """Keeps all that comes in and is decided; whoever made it closes it."""
+    stores: Path | None = None
+    """Folder of what is on its way to cache and history; None: neither, whatever the
+    configuration says."""
 
 
 def check_known(symbols: Sequence[str], known: set[object]) -> None:
@@ -135,6 +139,7 @@ class App:
         self.private: PrivateStream | None = None
         self._private_gaps = 0
         self._paper: PaperGateway | None = None
+        self.memory: Memory | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -156,7 +161,9 @@ class App:
             self.build(parse_instruments(rows, self.category, symbols))
             self._open_account(rest)
             self.feed = self._make_feed()
-            with collector_tuned():
+            async with contextlib.AsyncExitStack() as stack:
+                stack.enter_context(collector_tuned())
+                await self._open_memory(stack)
                 return await self._trade(rest, stop)
 
     def build(self, instruments: list[Instrument]) -> None:
@@ -192,6 +199,24 @@ class App:
             type(strategy).on_trade is not Strategy.on_trade
             for strategy in self.engine.strategies.values()
         )
+
+    async def _open_memory(self, stack: contextlib.AsyncExitStack) -> None:
+        if self.options.stores is None or not Memory.wanted(self.config):
+            return
+        self.memory = await stack.enter_async_context(
+            Memory(
+                self.config,
+                self.options.stores,
+                self.instruments,
+                self.books,
+                self.signals,
+                self.engine,
+                self.latency,
+                run=self._world.token(),
+                wall_ns=self.clock.now_ns,
+            )
+        )
+        self._trades_wanted = self._trades_wanted or self.memory.wants_trades
 
     def _open_account(self, rest: RestClient) -> None:
         self.gateway: Gateway
@@ -390,6 +415,8 @@ class App:
             except WireError as e:
                 log.warning("%s", e)
                 return
+            if self.memory is not None:
+                self.memory.on_trades(trades)
             self._send(self._front.on_trades(trades, recv_ns))
 
     def _on_events(self, events: Sequence[OrderEvent], recv_ns: int) -> None:
@@ -490,6 +517,8 @@ class App:
             self.events.add_record(record)
         if self._tap is not None:
             self._tap.drained(records)
+        if self.memory is not None and records:
+            self.memory.on_records(records)
 
     # --- what goes out ------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -96,14 +96,21 @@ class Child:
         finally:
             task.cancel()
 
-    async def end_of_input(self) -> None:
+    async def end_of_input(self, wait_s: float = STOP_S_MAX) -> None:
         """Close its standard input and wait until it has ended by itself."""
         stdin = self.process.stdin
         assert stdin is not None
         stdin.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S_MAX):
+            async with asyncio.timeout(wait_s):
                 await self.process.wait()
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """What it prints, line by line, until it ends."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        while line := await stdout.readline():
+            yield line
 
     def feed(self, line: bytes) -> bool:
         """Write one line if it keeps up; a slow reader misses a line, nobody waits for it."""

@@ -62,6 +62,7 @@ class Report:
             "realized_pnl": float(portfolio.realized),
             "fees": float(portfolio.fees),
             "positions": describe_positions(engine, app.instruments),
+            "stores": None if app.memory is None else app.memory.status(),
             "events": list(app.events.lines),
             "focus": describe_focus(
                 app.books[focus], app.signals.row(focus), app.instruments[focus]
@@ -103,6 +104,7 @@ class Report:
             "latency_stages_us": app.latency.summary_us(),
             "cpu_share": self._cpu_share((app.clock.monotonic_ns() - app.started_ns) / 1e9),
             "recorded": self._recorded(),
+            "stores": None if app.memory is None else app.memory.status(),
             "audit": audit,
         }
 

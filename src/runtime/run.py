@@ -17,10 +17,12 @@ from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
+from .memory import check_stores
 from .output import counted, print_json, to_json
 from .recording.recorder import Recorder
 from .report import Json
 from .secret import Secret
+from .state import place_of
 from .summary import ProgressLines, print_summary
 
 LINEAR = "linear"
@@ -83,7 +85,9 @@ async def run_config(
             flatten=False,
             on_status=on_status(screen),
             recorder=recorder,
+            stores=place_of(config),
         )
+        await check_stores(config)
         app = App(config, endpoints, credentials, options)
         watch = contextlib.nullcontext() if exchange is None else exchange.needed(app.fail)
         with watch, logs_to(app.note if screen is not None else None):

@@ -36,9 +36,9 @@ CONFIG = '[market_data]\nsymbols = ["BTCUSDT", "ETHUSDT"]\n' + RISK
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Ours without any setting of fastbook, and `extra`."""
+    """Ours without any setting of fastbook, no history but where a test wants one, and `extra`."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith("FASTBOOK")}
-    return plain | dict(extra or {})
+    return plain | {"FASTBOOK__HISTORY__URL": ""} | dict(extra or {})
 
 
 def fastbook(

@@ -205,6 +205,10 @@ class WatchdogConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
     url: str = setting("", "valkey:// or redis://; empty = off", check=_cache_url, hidden=True)
+    levels: int = setting(50, "levels a side", least=1, most=1_000)
+    tick_ms: int = setting(25, "ms between two looks at the books", least=5, most=1_000)
+    ttl_ms: int = setting(5_000, "ms until the keys of a stopped engine vanish", least=500,
+                          most=600_000)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +219,11 @@ class HistoryConfig:
         check=_history_url,
         hidden=True,
     )
+    trades: bool = setting(True, "public trades too")
+    sample_s: float = setting(1.0, "s between two samples of a book", least=0.05, most=3_600)
+    levels: int = setting(10, "levels a side of a sampled book", least=1, most=1_000)
+    retention_days: int = setting(30, "days that market rows are kept; 0 = for ever", most=36_500)
+    spool_mb_max: int = setting(1_024, "MB that may wait for a store", least=16, most=1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

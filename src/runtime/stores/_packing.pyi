@@ -1,0 +1,3 @@
+from fastbook import Book
+
+def pack_l2(book: Book, levels: int, written_ms: int) -> bytes: ...
