@@ -388,6 +388,7 @@ class Execution:
     is_maker: bool
     exec_type: str
     ts_ms: int
+    created_by: str = ""  # the venue's word: CreateByUser, CreateByStopLoss, ...; "" = not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

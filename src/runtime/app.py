@@ -20,7 +20,6 @@ from fastbook.engine import PRIVATE_LINK
 from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireError
 from fastbook.replay.paper import PaperVenue
 from fastbook.risk import SizingParams
-from fastbook.strategy.base import Strategy
 from fastbook.types import (
     Category,
     Command,
@@ -195,10 +194,7 @@ class App:
         self.journal = self.engine.journal
         self.events = EventLines(instruments)
         # Trades come as often as books: nobody reads them unless a strategy listens.
-        self._trades_wanted = any(
-            type(strategy).on_trade is not Strategy.on_trade
-            for strategy in self.engine.strategies.values()
-        )
+        self._trades_wanted = self.engine.listens_to_trades
 
     async def _open_memory(self, stack: contextlib.AsyncExitStack) -> None:
         if self.options.stores is None or not Memory.wanted(self.config):

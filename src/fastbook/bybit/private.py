@@ -258,6 +258,7 @@ def _execution(row: Row, instrument: Instrument, fee: Decimal, exec_type: object
         is_maker=row.get("isMaker") is True,
         exec_type=_text(exec_type),
         ts_ms=_integer(row, "execTime"),
+        created_by=_text(row.get("createType")),
     )
 
 

@@ -1,6 +1,8 @@
 """The engine: the one place where strategy, risk and execution meet."""
 
-from fastbook.engine.desk import OPERATOR, Stats
+from fastbook.engine.desk import OPERATOR
 from fastbook.engine.engine import PRIVATE_LINK, Engine
+from fastbook.engine.protection import ProtectionParams
+from fastbook.engine.stats import Stats
 
-__all__ = ["OPERATOR", "PRIVATE_LINK", "Engine", "Stats"]
+__all__ = ["OPERATOR", "PRIVATE_LINK", "Engine", "ProtectionParams", "Stats"]

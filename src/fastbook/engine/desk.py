@@ -1,88 +1,44 @@
-"""The way of one intent: journal, gate, executor, command. And what it needs to know on it."""
+"""The way of one intent: journal, gate, executor, command. And what has to be withdrawn."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from math import isnan
-from typing import Protocol
 
 from fastbook.clock import Clock
-from fastbook.core.signals import Signal
 from fastbook.core.states import BookState
+from fastbook.engine.account import Account
 from fastbook.engine.delay import DelayWatch
+from fastbook.engine.lanes import Lane, SignalRows
+from fastbook.engine.stats import Stats
 from fastbook.errors import ConfigError
-from fastbook.execution import Executor, Orders, Portfolio
+from fastbook.execution import Executor, Order, Orders, Portfolio
 from fastbook.journal import Journal
-from fastbook.risk import AccountView, RiskGate, TrackRecord
-from fastbook.strategy.base import BookView, PositionView, Row, Strategy, touch
+from fastbook.risk import RiskGate
+from fastbook.strategy.base import BookView, PositionView, Strategy, touch
 from fastbook.types import (
+    AmendIntent,
     AmendOrder,
     CancelOrder,
     Command,
     Instrument,
+    Intent,
     OrderIntent,
+    OrderState,
     PlaceOrder,
+    Quote,
     Refused,
     Side,
+    TimeInForce,
     TradingState,
 )
 
 OPERATOR = "operator"
-"""Strategy name of the exits that FLATTEN makes."""
+"""Strategy name of the exits that FLATTEN and the guard of stops make."""
 
-_MID = int(Signal.MID)
-_ATR = int(Signal.ATR)
-_VOLATILITY = int(Signal.VOLATILITY)
-_FLATTEN_BPS = 50
+_EXIT_BPS = 50
+_UNSURE = frozenset({OrderState.SENT, OrderState.UNKNOWN})
 
-OnBook = Callable[[BookView, Row, PositionView], Iterable[OrderIntent]]
-
-
-class SignalRows(Protocol):
-    """Where the rows come from: a `SignalSet`."""
-
-    def row(self, index: int) -> Row: ...
-
-
-@dataclass(slots=True)
-class Stats:
-    """Counters since the start; they only grow."""
-
-    book_updates: int = 0
-    books_unfit: int = 0  # not SYNCED, or too old: no strategy was asked
-    books_late: int = 0  # received long after their time: what strategies wanted was dropped
-    trades: int = 0
-    signals: int = 0  # intents that strategies emitted
-    intents: int = 0  # those that reached the gate, and the operator's exits
-    denied: Counter[str] = field(default_factory=Counter)  # by rule: as many keys as rules
-    orders: int = 0
-    fills: int = 0
-    duplicate_fills: int = 0
-    external_fills: int = 0
-    parked_overdue: int = 0  # fills that have waited long for an order that may be theirs
-    rejected: int = 0
-    unknown: int = 0
-    never_accepted: int = 0
-    ghosts: int = 0
-    mismatches: int = 0
-    reconciliations: int = 0
-    strategy_errors: int = 0
-    held_back: int = 0  # commands that the gate had not approved: a bug of ours
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """One instrument as the engine sees it."""
-
-    instrument: Instrument
-    book: BookView
-    row: Row
-    view: PositionView
-    strategy: Strategy | None = None
-    on_book: OnBook | None = None
+StateNow = Callable[[], TradingState]
 
 
 class Desk:
@@ -117,6 +73,9 @@ class Desk:
             flat = PositionView(instrument, 0, float("nan"), 0)
             self.lanes[i] = Lane(instrument, book, signals.row(i), flat)
             self.refresh(i)
+        self._account = Account(self.lanes, self.orders, portfolio)
+        self.dress: Callable[[Lane, OrderIntent], OrderIntent] = lambda lane, intent: intent
+        """What is added to every order before it is judged: the stops that it carries."""
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -153,11 +112,7 @@ class Desk:
     # --- intents ---------------------------------------------------------------------------
 
     def decide(
-        self,
-        strategy: Strategy,
-        intents: Sequence[OrderIntent],
-        state: Callable[[], TradingState],
-        recv_ns: int,
+        self, strategy: Strategy, intents: Sequence[Intent], state: StateNow, recv_ns: int
     ) -> list[Command]:
         """What becomes of a strategy's intents, each seeing the orders of those before it."""
         commands: list[Command] = []
@@ -168,6 +123,8 @@ class Desk:
                 self._refuse(Refused(intent, "instrument", "not this strategy's"), recv_ns)
             elif intent.strategy != strategy.name:
                 self._refuse(Refused(intent, "strategy", f"is not {strategy.name!r}"), recv_ns)
+            elif isinstance(intent, Quote):
+                commands += self._quote(lane, intent, state(), recv_ns)
             else:
                 commands += self.submit(lane, intent, state(), recv_ns)
         return commands
@@ -177,6 +134,7 @@ class Desk:
     ) -> list[Command]:
         """Journal, gate, executor: the way of every intent."""
         self.stats.intents += 1
+        intent = self.dress(lane, intent)
         self.journal.append("intent", intent, recv_ns)
         wall_ns = self.clock.now_ns()
         self.mark_positions()
@@ -184,10 +142,11 @@ class Desk:
             intent,
             instrument=lane.instrument,
             book=lane.book,
-            account=self._account(lane, intent),
+            account=self._account.view(lane, intent.strategy, recv_ns),
             state=state,
             now_ns=recv_ns,
             wall_ns=wall_ns,
+            operator=intent.strategy == OPERATOR,
         )
         if isinstance(decision, Refused):
             self._refuse(decision, recv_ns)
@@ -201,30 +160,129 @@ class Desk:
         self.refresh(lane.instrument.index)
         return self.noted([command], recv_ns)
 
+    # --- quotes ------------------------------------------------------------------------------
+
+    def _quote(self, lane: Lane, quote: Quote, state: TradingState, recv_ns: int) -> list[Command]:
+        """Bring the one resting order of this side to where the strategy wants it."""
+        resting = [
+            o
+            for o in self.orders.working(lane.instrument.index)
+            if o.strategy == quote.strategy and o.side is quote.side and _is_quote(o)
+        ]
+        if quote.qty <= 0:
+            return self._withdraw(resting, recv_ns)
+        if not resting:
+            return self.submit(lane, _as_intent(quote), state, recv_ns)
+        order, *doubles = resting
+        commands = self._withdraw(doubles, recv_ns)
+        if order.cancel_due_ns is not None or order.amending or order.state in _UNSURE:
+            return commands  # on its way to somewhere: wait for what becomes of it
+        if (order.px, order.qty - order.cum_qty) != (quote.px, quote.qty):
+            commands += self._amend(lane, order, quote, state, recv_ns)
+        return commands
+
+    def _amend(
+        self, lane: Lane, order: Order, quote: Quote, state: TradingState, recv_ns: int
+    ) -> list[Command]:
+        """Move a resting order. One that may not go where it is wanted must not stay either."""
+        self.stats.intents += 1
+        intent = AmendIntent(
+            client_id=order.client_id,
+            instrument=order.instrument,
+            side=order.side,
+            px=quote.px,
+            qty=order.cum_qty + quote.qty,
+            strategy=quote.strategy,
+            reason=quote.reason,
+            book_u=quote.book_u,
+            book_ts_ms=quote.book_ts_ms,
+        )
+        self.journal.append("intent", intent, recv_ns)
+        wall_ns = self.clock.now_ns()
+        self.mark_positions()
+        decision = self.gate.check_amend(
+            intent,
+            held_qty=order.reserved,
+            held_px=order.px_max,
+            instrument=lane.instrument,
+            book=lane.book,
+            account=self._account.view(lane, quote.strategy, recv_ns, without=order),
+            state=state,
+            now_ns=recv_ns,
+            wall_ns=wall_ns,
+        )
+        if isinstance(decision, Refused):
+            self._refuse(decision, recv_ns)
+            return self._withdraw([order], recv_ns)
+        command = self.executor.amend(decision, now_ns=recv_ns)
+        if not isinstance(command, AmendOrder):
+            self.gate.take_back(decision.item)
+            self._refuse(command, recv_ns)
+            return self._withdraw([order], recv_ns)
+        self.stats.amends += 1
+        return self.noted([command], recv_ns)
+
+    def pull_quotes(self, state: TradingState, recv_ns: int) -> list[Command]:
+        """Withdraw resting entries that nobody can look after now.
+
+        Because nothing risky may leave, so they could not be moved; because we are late or unsure
+        of the clock; because their book is not SYNCED or too old; or because their symbol or
+        strategy is stopped.
+        """
+        pulled: list[Order] = []
+        nothing_risky = state is not TradingState.ACTIVE or self.gate.unhealthy() is not None
+        for order in self.orders.all_working():
+            if order.reduce_only or not order.may_rest or order.cancel_due_ns is not None:
+                continue
+            lane = self.lanes[order.instrument]
+            stopped = (
+                lane.instrument.symbol in self.gate.stopped
+                or order.strategy in self.gate.latches.strategies
+            )
+            if nothing_risky or stopped or not self.fresh(lane, recv_ns):
+                pulled.append(order)
+        self.stats.quotes_pulled += len(pulled)
+        return self._withdraw(pulled, recv_ns)
+
+    def _withdraw(self, orders: Sequence[Order], recv_ns: int) -> list[Command]:
+        return self.noted(
+            [c for order in orders for c in self.executor.cancel(order, recv_ns)], recv_ns
+        )
+
+    # --- exits of our own --------------------------------------------------------------------
+
     def flatten(self, state: TradingState, recv_ns: int) -> list[Command]:
         """One immediate exit for every position that has no order under way."""
-        commands: list[Command] = []
-        for index in sorted(self.portfolio.open_instruments):
-            lane = self.lanes[index]
-            bid, ask = touch(lane.book, lane.instrument)
-            if lane.view.working or not self.fresh(lane, recv_ns) or not bid or not ask:
-                continue
-            side = Side.SELL if lane.view.qty > 0 else Side.BUY
-            best = ask if side is Side.BUY else bid
-            slip_bps = min(_FLATTEN_BPS, int(self.gate.limits.price_collar_bps) // 2)
-            intent = OrderIntent(
-                instrument=index,
-                side=side,
-                px=best + side * (best * slip_bps // 10_000),
-                qty=abs(lane.view.qty),
-                reduce_only=True,
-                strategy=OPERATOR,
-                reason="flatten",
-                book_u=lane.book.u,
-                book_ts_ms=lane.book.ts_ms,
-            )
-            commands += self.submit(lane, intent, state, recv_ns)
-        return commands
+        return [
+            command
+            for index in sorted(self.portfolio.open_instruments)
+            if not self.lanes[index].view.working
+            for command in self.leave(index, "flatten", state, recv_ns)
+        ]
+
+    def leave(self, index: int, reason: str, state: TradingState, recv_ns: int) -> list[Command]:
+        """One immediate exit of a whole position; nothing while its book gives no price."""
+        lane = self.lanes[index]
+        bid, ask = touch(lane.book, lane.instrument)
+        if not lane.view.qty or not self.fresh(lane, recv_ns) or not bid or not ask:
+            return []
+        side = Side.SELL if lane.view.qty > 0 else Side.BUY
+        best = ask if side is Side.BUY else bid
+        slip_bps = min(_EXIT_BPS, int(self.gate.limits.price_collar_bps) // 2)
+        intent = OrderIntent(
+            instrument=index,
+            side=side,
+            px=best + side * (best * slip_bps // 10_000),
+            qty=abs(lane.view.qty),
+            reduce_only=True,
+            strategy=OPERATOR,
+            reason=reason,
+            book_u=lane.book.u,
+            book_ts_ms=lane.book.ts_ms,
+        )
+        return self.submit(lane, intent, state, recv_ns)
+
+    # --- the way out -------------------------------------------------------------------------
 
     def noted(self, commands: Sequence[Command], recv_ns: int) -> list[Command]:
         """The same commands, journalled: the one way out. What was not approved stays here."""
@@ -242,63 +300,39 @@ class Desk:
             leaving.append(command)
         return leaving
 
-    def _refuse(self, refused: Refused[OrderIntent], recv_ns: int) -> None:
+    def _refuse(
+        self, refused: Refused[OrderIntent] | Refused[AmendIntent] | Refused[Intent], recv_ns: int
+    ) -> None:
         self.stats.denied[refused.rule] += 1
         self.journal.append("refused", refused, recv_ns)
 
-    # --- the account as the gate sees it ----------------------------------------------------
 
-    def _account(self, lane: Lane, intent: OrderIntent) -> AccountView:
-        index = lane.instrument.index
-        working = self.orders.working(index)
-        record = self.portfolio.record(intent.strategy)
-        buys = [o for o in working if o.side is Side.BUY]
-        sells = [o for o in working if o.side is Side.SELL]
-        others = self.portfolio.open_instruments | set(self.orders.working_instruments())
-        return AccountView(
-            equity=self.portfolio.equity,
-            position=self.portfolio.qty(index),
-            working_buy=sum(o.reserved for o in buys),
-            working_sell=sum(o.reserved for o in sells),
-            own_bid_max=max((o.px_max for o in buys if not o.state.terminal), default=0),
-            own_ask_min=min((o.px_min for o in sells if not o.state.terminal), default=0),
-            working_px_max=max((o.px_max for o in working), default=0),
-            others_notional=sum(
-                (self._worst_notional(i) for i in sorted(others) if i != index), Decimal(0)
-            ),
-            orders_open=self.orders.working_count,
-            record=TrackRecord(record.trades, record.win_rate, record.payoff),
-            volatility_bps=_volatility_bps(lane.row),
-        )
-
-    def _worst_notional(self, index: int) -> Decimal:
-        """Value of the largest position that this instrument's orders can still lead to."""
-        lane = self.lanes[index]
-        working = self.orders.working(index)
-        held = self.portfolio.qty(index)
-        longest = held + sum(o.reserved for o in working if o.side is Side.BUY)
-        shortest = sum(o.reserved for o in working if o.side is Side.SELL) - held
-        px = max((o.px_max for o in working), default=0)
-        mark = self.portfolio.mark(index)
-        if mark is not None:
-            px = max(px, -int(-mark.scaleb(lane.instrument.price_scale) // 1))
-        if px == 0:
-            return self.portfolio.cost(index)  # held, and no book seen yet: what it cost
-        return lane.instrument.notional(px, max(longest, shortest))
-
-
-def checked(intents: Iterable[OrderIntent]) -> tuple[OrderIntent, ...]:
+def checked(intents: Iterable[Intent]) -> tuple[Intent, ...]:
     """What a strategy answered, as a tuple of well-typed intents; raises TypeError otherwise."""
     wanted = tuple(intents)
     for intent in wanted:
-        if not isinstance(intent, OrderIntent):
-            raise TypeError(f"a strategy answers with OrderIntent, not {type(intent).__name__}")
+        if not isinstance(intent, (OrderIntent, Quote)):
+            raise TypeError(
+                f"a strategy answers with OrderIntent or Quote, not {type(intent).__name__}"
+            )
         if type(intent.px) is not int or type(intent.qty) is not int:
             raise TypeError(f"px and qty of an intent are integers: {intent.px!r}, {intent.qty!r}")
     return wanted
 
 
-def _volatility_bps(row: Row) -> float:
-    """Of one bar, by its average true range; before there is one, of one sample; else nan."""
-    of_bar = row[_ATR] / row[_MID] * 10_000.0 if row[_MID] else float("nan")
-    return row[_VOLATILITY] * 10_000.0 if isnan(of_bar) else of_bar
+def _is_quote(order: Order) -> bool:
+    return order.tif is TimeInForce.POST_ONLY and not order.reduce_only and order.may_rest
+
+
+def _as_intent(quote: Quote) -> OrderIntent:
+    return OrderIntent(
+        instrument=quote.instrument,
+        side=quote.side,
+        px=quote.px,
+        qty=quote.qty,
+        tif=TimeInForce.POST_ONLY,
+        strategy=quote.strategy,
+        reason=quote.reason,
+        book_u=quote.book_u,
+        book_ts_ms=quote.book_ts_ms,
+    )

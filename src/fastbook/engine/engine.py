@@ -7,17 +7,22 @@ the same commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from fastbook.clock import Clock
 from fastbook.core.states import BookState
-from fastbook.engine.desk import OPERATOR, Desk, SignalRows, checked
+from fastbook.engine.desk import Desk, checked
+from fastbook.engine.lanes import SignalRows
+from fastbook.engine.protection import OFF, Protection, ProtectionParams
+from fastbook.engine.roster import Roster
+from fastbook.engine.watch import AccountWatch
 from fastbook.errors import ConfigError
 from fastbook.execution import Booking, Change, Executor, Order, Orders, Portfolio
 from fastbook.execution.portfolio import CASH_ONLY
 from fastbook.journal import Journal
-from fastbook.risk import RiskGate
+from fastbook.risk import Health, RiskGate
+from fastbook.strategy.bars import Bar
 from fastbook.strategy.base import BookView, PositionView, Strategy
 from fastbook.types import (
     CancelAll,
@@ -27,8 +32,9 @@ from fastbook.types import (
     Execution,
     Instrument,
     OrderEvent,
-    OrderIntent,
+    OrderRejected,
     OrderState,
+    OrderUpdate,
     PositionSnapshot,
     StopsRejected,
     StopsSet,
@@ -38,8 +44,21 @@ from fastbook.types import (
 )
 
 PRIVATE_LINK = "private"
+STATE_VERSION = 1
 
-_STRANGER_NS = 2_000_000_000
+VENUE_STOPS = frozenset(
+    {
+        "CreateByStopLoss",
+        "CreateByPartialStopLoss",
+        "CreateByTakeProfit",
+        "CreateByPartialTakeProfit",
+        "CreateByTrailingStop",
+    }
+)
+"""Makers of orders at the venue that stand there in our name."""
+
+_YOUNG_NS = 5_000_000_000
+"""An order younger than this may be missing from a list that was asked for just now."""
 
 
 class Engine:
@@ -51,13 +70,16 @@ class Engine:
 
     The engine starts RECONCILING: the owner feeds the venue's open orders, executions, positions
     and wallet as events and then calls `reconciled`. The same after the private link was down,
-    and whenever `needs_reconcile` says so.
+    and whenever `needs_reconcile` says so. Every few seconds in between it feeds the same to
+    `drop_copy`.
 
     Parameters
     ----------
     instruments, books : sequences by instrument index
     signals : SignalSet with a row for each
     strategies : each symbol belongs to at most one of them
+    protection : how positions are protected at the venue; by default they are not
+    reduce_only_codes : codes of rejections that mean "only exits in this symbol"
     """
 
     def __init__(
@@ -72,6 +94,9 @@ class Engine:
         portfolio: Portfolio,
         journal: Journal,
         clock: Clock,
+        *,
+        protection: ProtectionParams = OFF,
+        reduce_only_codes: Collection[int] = (),
     ) -> None:
         if executor.orders is not orders:
             raise ConfigError("the executor must work on the engine's own orders")
@@ -81,40 +106,20 @@ class Engine:
         self.portfolio = portfolio
         self.journal = journal
         self.clock = clock
-        self.disabled: dict[str, str] = {}
-        """Strategies that raised, and what."""
-        self.strategies: dict[str, Strategy] = {}
-        self._desk = Desk(instruments, books, signals, gate, executor, portfolio, journal, clock)
-        self._lanes = self._desk.lanes
-        self.stats = self._desk.stats
         self._halted = False
         self._paused = False
         self._flattening = False
         self._reconciling = True
         self._private_down = False
-        for strategy in strategies:
-            self._admit(strategy)
-
-    def _admit(self, strategy: Strategy) -> None:
-        if not isinstance(strategy, Strategy):
-            raise ConfigError(f"{strategy!r} is not a fastbook Strategy")
-        if strategy.name in self.strategies or strategy.name == OPERATOR:
-            raise ConfigError(f"the strategy name {strategy.name!r} is taken")
-        mine: list[Instrument] = []
-        for lane in self._lanes.values():
-            if strategy.symbols is not None and lane.instrument.symbol not in strategy.symbols:
-                continue
-            if lane.strategy is not None:
-                raise ConfigError(
-                    f"{lane.instrument.symbol} is wanted by {lane.strategy.name!r} and by "
-                    f"{strategy.name!r}: a symbol has one strategy"
-                )
-            lane.strategy = strategy
-            if type(strategy).on_book is not Strategy.on_book:
-                lane.on_book = strategy.on_book
-            mine.append(lane.instrument)
-        self.strategies[strategy.name] = strategy
-        strategy.on_start(mine)
+        self._desk = Desk(instruments, books, signals, gate, executor, portfolio, journal, clock)
+        self._lanes = self._desk.lanes
+        self.stats = self._desk.stats
+        self._watch = AccountWatch(self._desk, reduce_only_codes)
+        self.protection = Protection(self._desk, protection)
+        self._desk.dress = self.protection.attach
+        self._roster = Roster(self._desk, strategies, self._trading_state)
+        self.strategies = self._roster.strategies
+        self.disabled = self._roster.disabled
 
     # --- state -----------------------------------------------------------------------------
 
@@ -134,37 +139,85 @@ class Engine:
         """Whether the owner should fetch orders, positions and wallet and call `reconciled`."""
         return self._reconciling and not self._private_down
 
+    @property
+    def listens_to_trades(self) -> bool:
+        """Whether `on_trades` need be called at all."""
+        return self._roster.listens_to_trades
+
     def position(self, instrument: int) -> PositionView:
         return self._lanes[instrument].view
+
+    def remembered(self) -> dict[str, Any]:  # Any: JSON
+        """What has to survive a restart: the gate, the track records, the strategies' own."""
+        return {
+            "version": STATE_VERSION,
+            "gate": self.gate.state(),
+            "records": self.portfolio.records_state(),
+            "strategies": self._roster.state(),
+        }
+
+    def remember(self, state: Mapping[str, Any]) -> None:  # Any: JSON
+        """Take up what `remembered` gave, before anything else is fed. ConfigError if it cannot be
+
+        read: to start without the latches of before would be worse.
+        """
+        try:
+            if state["version"] != STATE_VERSION:
+                raise ValueError(f"version {state['version']}")
+            self.gate.restore(state["gate"])
+            self.portfolio.restore_records(state["records"])
+            strategies = dict(state["strategies"])
+        except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as e:
+            raise ConfigError(f"the saved state of the engine cannot be read: {e!r}") from e
+        self._roster.restore(strategies)
 
     def reconciled(self, recv_ns: int, *, positions_complete: bool = False) -> list[Command]:
         """Everything the venue holds has been fed in since the gap: trust the ledger again.
 
         Where the venue's last word differs from the ledger, the answer may just be older than a
         fill that has come meanwhile: the engine stays RECONCILING, `needs_reconcile` asks for
-        another round, and what differs for the portfolio's grace time is adopted and counted.
-        The first time, everything is adopted at once. `positions_complete` says that a position
-        that was not fed in is flat at the venue. Ignored while the private link is down: the
-        answer would be old before it is used.
+        another round, and what differs for the portfolio's grace time is adopted and counted; a
+        symbol whose position changed that way is stopped (`external_change`). The first time,
+        everything is adopted at once. `positions_complete` says that a position that was not fed
+        in is flat at the venue. Ignored while the private link is down: the answer would be old
+        before it is used.
         """
         if self._private_down:
             return []
+        at_start = self.stats.reconciliations == 0
+        before = {index: self.portfolio.qty(index) for index in self._lanes}
         said, agreed = self.portfolio.adopt(
-            recv_ns,
-            missing_is_flat=positions_complete,
-            at_once=self.stats.reconciliations == 0,
+            recv_ns, missing_is_flat=positions_complete, at_once=at_start
         )
         for one in said:
             self.stats.mismatches += 1
             self.journal.append("adopted", one, recv_ns)
         for index in self._lanes:
             self._desk.refresh(index)
+        self._watch.adopted(before, recv_ns, at_start=at_start)
         if not agreed:
             return []
         self._reconciling = False
         self.stats.reconciliations += 1
         self.journal.append("state", "reconciled", recv_ns)
         return []
+
+    def drop_copy(self, events: Sequence[OrderEvent], recv_ns: int) -> list[Command]:
+        """A second look at the account, read apart from the private stream: the whole of it.
+
+        Fills that the stream lost are booked; an order that we think rests and that the venue
+        does not list is asked for; positions and wallet are compared, and what differs for longer
+        than messages cross makes the engine RECONCILING.
+        """
+        commands = [c for event in events for c in self.on_event(event, recv_ns)]
+        if self._private_down:
+            return commands
+        listed = {e.client_id for e in events if isinstance(e, OrderUpdate)}
+        for order in self.orders.all_working():
+            rests = order.state in (OrderState.NEW, OrderState.PARTIAL)
+            if rests and order.client_id not in listed and recv_ns - order.sent_ns > _YOUNG_NS:
+                self.executor.ask(order, recv_ns)
+        return commands
 
     def _reconcile(self, reason: str, recv_ns: int) -> None:
         self.journal.append("state", f"reconciling: {reason}", recv_ns)
@@ -203,7 +256,7 @@ class Engine:
                     continue
                 wanted = checked(intents)
             except Exception as error:  # noqa: BLE001 - foreign code: the strategy alone stops
-                commands += self._strategy_failed(lane.strategy, error, recv_ns)
+                commands += self._roster.failed(lane.strategy, error, recv_ns)
                 continue
             if delays.late(book.recv_ns, book.ts_ms):
                 self.stats.books_late += 1
@@ -217,15 +270,23 @@ class Engine:
         self.stats.trades += len(trades)
         for trade in trades:
             lane = self._lanes.get(trade.instrument)
-            if lane is None or lane.strategy is None or lane.strategy.name in self.disabled:
-                continue
-            strategy = lane.strategy
-            if type(strategy).on_trade is Strategy.on_trade or not self._desk.fit(lane, recv_ns):
-                continue
-            commands += self._consult(
-                strategy, partial(strategy.on_trade, trade, lane.view), recv_ns
-            )
+            if lane is not None and lane.strategy is not None and self._desk.fit(lane, recv_ns):
+                commands += self._roster.on_trade(lane, trade, recv_ns)
         return commands
+
+    def on_mark(self, instrument: int, mark_px: int, recv_ns: int) -> None:
+        """The venue's mark price, rounded to the instrument's scale: for the collar."""
+        lane = self._lanes.get(instrument)
+        if lane is not None:
+            lane.mark_px, lane.mark_ns = mark_px, recv_ns
+
+    def wanted_history(self) -> list[tuple[Instrument, int, int]]:
+        """(instrument, length in ms, how many) of the bars that strategies want beforehand."""
+        return self._roster.wanted_history()
+
+    def warm_up(self, instrument: int, bars: Sequence[Bar], recv_ns: int) -> list[Command]:
+        """History for a strategy, oldest first; before trading."""
+        return self._roster.warm_up(instrument, bars, recv_ns)
 
     # --- orders and account ----------------------------------------------------------------
 
@@ -236,31 +297,49 @@ class Engine:
             return self._on_execution(event, recv_ns)
         if isinstance(event, PositionSnapshot):
             if event.instrument in self._lanes:
+                self._watch.on_position(event, recv_ns)
                 self.portfolio.on_position(event)
             return []
         if isinstance(event, WalletSnapshot):
             self.portfolio.on_wallet(event)
             return []
         if isinstance(event, (StopsSet, StopsRejected)):
-            return []  # journalled; what stands at the venue is told by the position rows
+            self.protection.on_answer(event, recv_ns)
+            return []
         change = self.orders.apply(event, recv_ns)
-        return [] if change is None else self._on_change(change, recv_ns)
+        if change is not None:
+            if isinstance(event, OrderRejected):
+                self._watch.on_rejected(change.order.instrument, event, recv_ns)
+            return self._on_change(change, recv_ns)
+        if isinstance(event, OrderUpdate) and event.instrument in self._lanes:
+            return self._watch.on_strange_order(event, recv_ns)
+        return []
 
     def _on_execution(self, execution: Execution, recv_ns: int) -> list[Command]:
         if self.orders.seen(execution.exec_id):
             self.stats.duplicate_fills += 1
             return []
-        if execution.instrument not in self._lanes:
+        lane = self._lanes.get(execution.instrument)
+        if lane is None:
             self._reconcile(f"an execution of unknown instrument {execution.instrument}", recv_ns)
             return []
         known = self.orders.find(execution.client_id, execution.order_id)
-        if not self.portfolio.apply(execution, known.strategy if known else ""):
+        stopped_out = known is None and execution.created_by in VENUE_STOPS
+        name = known.strategy if known else ""
+        if stopped_out and lane.strategy is not None:
+            name = lane.strategy.name
+        trips = self.portfolio.record(name).total if name else 0
+        if not self.portfolio.apply(execution, name):
             self.orders.mark(execution.exec_id)
             self._reconcile(f"execution type {execution.exec_type!r}", recv_ns)
             return []
         if execution.exec_type in CASH_ONLY:
             self.orders.mark(execution.exec_id)
             return []
+        if name and self.portfolio.record(name).total > trips:
+            self._watch.on_round_trip(name, recv_ns)
+        if stopped_out:
+            return self._on_stopped_out(name, execution, recv_ns)
         # Position, order and id in one step: what is marked as seen has been applied.
         booking, order = self.orders.book(execution, recv_ns)
         self.stats.fills += 1
@@ -270,7 +349,16 @@ class Engine:
         if order is None:
             return []
         self.gate.on_venue_answer(rejected=False)
-        return self._tell_fill(order, execution, recv_ns)
+        return self._roster.on_fill(order.strategy, execution, recv_ns)
+
+    def _on_stopped_out(self, name: str, execution: Execution, recv_ns: int) -> list[Command]:
+        """A stop that the venue kept for us has traded."""
+        self.orders.mark(execution.exec_id)
+        self.stats.fills += 1
+        self.stats.stopped_out += 1
+        self.journal.append("stopped_out", execution, recv_ns)
+        self._desk.refresh(execution.instrument)
+        return self._roster.on_fill(name, execution, recv_ns)
 
     def _on_change(self, change: Change, recv_ns: int) -> list[Command]:
         order, state = change.order, change.order.state
@@ -287,7 +375,7 @@ class Engine:
             self._reconcile(f"{order.client_id} was given up and exists", recv_ns)
             commands += self._desk.noted(self.executor.cancel(order, recv_ns), recv_ns)
         for execution in change.fills:
-            commands += self._tell_fill(order, execution, recv_ns)
+            commands += self._roster.on_fill(order.strategy, execution, recv_ns)
         return commands
 
     def _on_closed(self, order: Order, recv_ns: int) -> None:
@@ -299,22 +387,14 @@ class Engine:
         if self.gate.on_venue_answer(rejected=rejected):
             self.journal.append("latched", self.gate.latched, recv_ns)
 
-    def _tell_fill(self, order: Order, execution: Execution, recv_ns: int) -> list[Command]:
-        strategy = self.strategies.get(order.strategy)
-        if strategy is None or strategy.name in self.disabled:
-            return []
-        if type(strategy).on_fill is Strategy.on_fill:
-            return []
-        view = self._lanes[execution.instrument].view
-        return self._consult(strategy, partial(strategy.on_fill, execution, view), recv_ns)
-
     # --- operator, links, time -------------------------------------------------------------
 
     def on_control(self, control: Control, recv_ns: int) -> list[Command]:
         """An operator's word.
 
-        RESUME lifts a pause, every latch and, after KILL, the halt: then the account has to be
-        reconciled before anything risky leaves. Strategies that raised stay disabled.
+        RESUME lifts a pause, every latch (of account, symbols, strategies) and, after KILL, the
+        halt: then the account has to be reconciled before anything risky leaves. Strategies that
+        raised stay disabled.
         """
         self.journal.append("control", control, recv_ns)
         kind = control.kind
@@ -350,56 +430,26 @@ class Engine:
                 self.executor.ask_all(recv_ns)
         return []
 
+    def on_health(self, health: Health, recv_ns: int) -> None:
+        """How late our timers are and how sure we are of the venue's clock, as of now."""
+        before = self.gate.unhealthy()
+        self.gate.health = health
+        now = self.gate.unhealthy()
+        if (before is None) != (now is None):
+            self.journal.append("health", "well" if now is None else ": ".join(now), recv_ns)
+
     def on_timer(self, recv_ns: int) -> list[Command]:
-        """Time passed: unknown outcomes, old orders, marks, the day's loss, mismatches."""
+        """Time passed: unknown outcomes, old orders, marks, losses, mismatches, stops, quotes."""
         timeouts = self.executor.counters["timeouts"]
         commands = self._desk.noted(self.executor.on_timer(recv_ns), recv_ns)
         self.stats.unknown += self.executor.counters["timeouts"] - timeouts
-        self._watch_account(recv_ns)
+        differs = self._watch.on_timer(self.strategies.values(), recv_ns)
+        if differs:
+            self._reconcile(differs, recv_ns)
+        commands += self._desk.pull_quotes(self.state, recv_ns)
+        commands += self.protection.on_timer(self.state, not self._private_down, recv_ns)
         if self._flattening:
             commands += self._desk.flatten(self.state, recv_ns)
             # An entry that is still under way may yet become a position.
             self._flattening = bool(self.portfolio.open_instruments or self.orders.working_count)
-        for strategy in self.strategies.values():
-            if strategy.name in self.disabled or type(strategy).on_timer is Strategy.on_timer:
-                continue
-            commands += self._consult(strategy, partial(strategy.on_timer, recv_ns), recv_ns)
-        return commands
-
-    def _watch_account(self, recv_ns: int) -> None:
-        self._desk.mark_positions()
-        equity = self.portfolio.equity
-        if equity is not None and self.gate.on_equity(equity, self.clock.now_ns()):
-            self.journal.append("latched", self.gate.latched, recv_ns)
-        for stranger in self.orders.take_strangers(recv_ns - _STRANGER_NS):
-            self.stats.external_fills += 1
-            self.journal.append("external", stranger, recv_ns)
-        for late in self.orders.take_overdue(recv_ns - _STRANGER_NS):
-            self.stats.parked_overdue += 1
-            self.journal.append("parked", late, recv_ns)
-        if self.portfolio.compare(recv_ns):
-            self.stats.mismatches += 1
-            said = "; ".join(self.portfolio.differences())
-            self._reconcile(f"ledger and venue differ: {said}", recv_ns)
-
-    # --- strategies ------------------------------------------------------------------------
-
-    def _consult(
-        self, strategy: Strategy, ask: Callable[[], Iterable[OrderIntent]], recv_ns: int
-    ) -> list[Command]:
-        try:
-            wanted = checked(ask())
-        except Exception as error:  # noqa: BLE001 - foreign code: the strategy alone stops
-            return self._strategy_failed(strategy, error, recv_ns)
-        return self._desk.decide(strategy, wanted, self._trading_state, recv_ns)
-
-    def _strategy_failed(self, strategy: Strategy, error: Exception, recv_ns: int) -> list[Command]:
-        """Disable it for good, withdraw its orders; everything else goes on."""
-        said = f"{type(error).__name__}: {error}"
-        self.stats.strategy_errors += 1
-        self.disabled[strategy.name] = said
-        self.journal.append("strategy_error", (strategy.name, said), recv_ns)
-        for lane in self._lanes.values():
-            if lane.strategy is strategy:
-                lane.on_book = None
-        return self._desk.noted(self.executor.cancel_working(recv_ns, strategy.name), recv_ns)
+        return commands + self._roster.on_timer(recv_ns)

@@ -3,7 +3,8 @@
 from fastbook.execution.executor import Executor, ExecutorParams
 from fastbook.execution.order import Booking, Change, Order
 from fastbook.execution.orders import Orders
-from fastbook.execution.portfolio import Portfolio, TradeRecord
+from fastbook.execution.portfolio import Portfolio
+from fastbook.execution.record import TradeRecord
 
 __all__ = [
     "Booking",

@@ -19,6 +19,8 @@ from fastbook.types import (
     PlaceOrder,
     QueryOrder,
     Refused,
+    Side,
+    TimeInForce,
 )
 
 _UNSURE = frozenset({OrderState.SENT, OrderState.UNKNOWN})
@@ -70,7 +72,9 @@ class Executor:
                 f"only what the gate approved can be sent, not {type(approved).__name__}"
             )
         intent = approved.item
-        if not intent.reduce_only and self.in_flight(intent.instrument, intent.strategy):
+        # A quote may rest beside the one on the other side; anything else waits for its turn.
+        side = intent.side if intent.tif is TimeInForce.POST_ONLY else None
+        if not intent.reduce_only and self.in_flight(intent.instrument, intent.strategy, side):
             return Refused(intent, "entry_in_flight", "an order of this strategy is under way")
         if not self._bucket.take(now_ns, leave=self._cancel_reserve):
             limit = self.params.commands_per_second_max
@@ -121,9 +125,12 @@ class Executor:
             client_id=order.client_id, instrument=order.instrument, px=intent.px, qty=intent.qty
         )
 
-    def in_flight(self, instrument: int, strategy: str) -> bool:
+    def in_flight(self, instrument: int, strategy: str, side: Side | None = None) -> bool:
         """Whether the story of an order of this strategy in this instrument is not over."""
-        return any(order.strategy == strategy for order in self.orders.working(instrument))
+        return any(
+            order.strategy == strategy and side in (None, order.side)
+            for order in self.orders.working(instrument)
+        )
 
     def cancel(self, order: Order, now_ns: int) -> list[Command]:
         """Withdraw `order`, now and again until it is closed. Nothing if that is under way."""
@@ -139,6 +146,11 @@ class Executor:
             if strategy is None or order.strategy == strategy
             for command in self.cancel(order, now_ns)
         ]
+
+    def ask(self, order: Order, now_ns: int) -> None:
+        """Have the venue asked about one order, unless that is under way."""
+        if order.query_due_ns is None:
+            order.query_due_ns = now_ns
 
     def ask_all(self, now_ns: int) -> None:
         """Have the venue asked about every order whose story is not over, from the next timer on.

@@ -29,6 +29,7 @@ from fastbook.types import (
 )
 
 CLIENT_ID_CHARS_MAX = 36
+_OURS = re.compile(r"[A-Za-z0-9_]{1,8}-[A-Za-z0-9_]{1,16}-[0-9a-z]{1,11}\Z")
 _NONCE = re.compile(r"[A-Za-z0-9_]{1,16}\Z")
 _TAG_DROPS = re.compile(r"[^A-Za-z0-9_]")
 _TAG_CHARS = 8
@@ -70,6 +71,11 @@ OrderFact = (
     | AmendRejected
     | OrderUpdate
 )
+
+
+def is_our_id(client_id: str) -> bool:
+    """Whether it has the form of the ids that `Orders` makes, of this session or another."""
+    return _OURS.match(client_id) is not None
 
 
 class Orders:

@@ -9,12 +9,13 @@ turns the position closes it first and opens the rest.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any
 
 from fastbook.errors import ConfigError
+from fastbook.execution.record import TradeRecord
 from fastbook.types import Category, Execution, Instrument, PositionSnapshot, WalletSnapshot
 
 _EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
@@ -39,41 +40,6 @@ MOVES_QUANTITY = frozenset(
 )
 
 
-class TradeRecord:
-    """Net results of the last `trades_max` round trips (flat to flat) of one strategy."""
-
-    def __init__(self, trades_max: int = 200) -> None:
-        self.total = 0
-        """Round trips ever; the older ones are forgotten."""
-        self._results: deque[Decimal] = deque(maxlen=trades_max)
-
-    def add(self, result: Decimal) -> None:
-        self.total += 1
-        self._results.append(result)
-
-    @property
-    def trades(self) -> int:
-        return len(self._results)
-
-    @property
-    def win_rate(self) -> float:
-        """Share of results above zero; nan without trades."""
-        if not self._results:
-            return math.nan
-        return sum(r > 0 for r in self._results) / len(self._results)
-
-    @property
-    def payoff(self) -> float:
-        """Mean win by mean loss; nan without a loss, 0 without a win."""
-        wins = [r for r in self._results if r > 0]
-        losses = [-r for r in self._results if r < 0]
-        if not losses:
-            return math.nan
-        if not wins:
-            return 0.0
-        return float(sum(wins, _ZERO) / len(wins)) / float(sum(losses, _ZERO) / len(losses))
-
-
 @dataclass(slots=True, eq=False)
 class _Position:
     instrument: Instrument
@@ -86,6 +52,8 @@ class _Position:
     trip: Decimal = _ZERO  # net result since the position was last flat
     venue: PositionSnapshot | None = None
     differs_since_ns: int | None = None
+    leverage: Decimal | None = None  # the venue's, as last told
+    stops: tuple[int, int] = (0, 0)  # stop loss and take profit resident at the venue
 
 
 class Portfolio:
@@ -159,6 +127,23 @@ class Portfolio:
             return math.nan
         return float(_EXACT.divide(p.cost, p.instrument.qty_decimal(abs(p.qty))))
 
+    def leverage(self, instrument: int) -> Decimal | None:
+        """The venue's setting for the symbol, as last told."""
+        return self._positions[instrument].leverage
+
+    def stops(self, instrument: int) -> tuple[int, int]:
+        """Stop loss and take profit that the venue has shown for the position; 0 = none."""
+        return self._positions[instrument].stops
+
+    def result_of(self, instrument: int) -> Decimal | None:
+        """Realised and open P&L after fees and funding; None while it cannot be told."""
+        p = self._positions[instrument]
+        unrealized = self.unrealized_of(instrument)
+        if unrealized is None:
+            return None
+        earned = _EXACT.add(_EXACT.subtract(p.realized, p.fees), p.funding)
+        return _EXACT.add(earned, unrealized)
+
     def realized_of(self, instrument: int) -> Decimal:
         return self._positions[instrument].realized
 
@@ -217,6 +202,14 @@ class Portfolio:
 
     def record(self, strategy: str) -> TradeRecord:
         return self.records.setdefault(strategy, TradeRecord())
+
+    def records_state(self) -> dict[str, Any]:  # Any: JSON
+        """The track records, to be restored after a restart. Positions are the venue's to tell."""
+        return {name: record.state() for name, record in self.records.items()}
+
+    def restore_records(self, state: Mapping[str, Any]) -> None:  # Any: JSON
+        for name, kept in state.items():
+            self.record(name).restore(kept)
 
     # --- booking ---------------------------------------------------------------------------
 
@@ -278,6 +271,7 @@ class Portfolio:
             self._open.add(p.instrument.index)
         else:
             self._open.discard(p.instrument.index)
+            p.stops = (0, 0)  # they end with the position
 
     def _reduce(self, p: _Position, qty: int, px: int, strategy: str) -> None:
         held = abs(p.qty)
@@ -317,6 +311,9 @@ class Portfolio:
         if p.venue is not None and _older(snapshot, p.venue):
             return
         p.venue = snapshot
+        p.stops = (snapshot.stop_loss_px, snapshot.take_profit_px)
+        if snapshot.leverage is not None:
+            p.leverage = snapshot.leverage
         self._agree(p)
 
     def on_wallet(self, snapshot: WalletSnapshot) -> None:

@@ -369,19 +369,23 @@ class RiskGate:
             rule, _, detail = stopped.partition(": ")
             raise Denied(rule, f"{strategy}: {detail}; until re-armed")
 
-    def _check_health(self) -> None:
+    def unhealthy(self) -> tuple[str, str] | None:
+        """Why there are no entries just now: rule and numbers; None when all is well."""
         health, limits = self.health, self.limits
         if not health.loop_lag_ms <= limits.loop_lag_ms_max:
-            raise Denied(
-                "loop_lag_ms_max",
-                f"our timers were {health.loop_lag_ms:.0f} ms late, limit {limits.loop_lag_ms_max}",
-            )
+            late, most = health.loop_lag_ms, limits.loop_lag_ms_max
+            return "loop_lag_ms_max", f"our timers were {late:.0f} ms late, limit {most}"
         if not health.clock_uncertainty_ms <= limits.clock_uncertainty_ms_max:
-            raise Denied(
+            unsure, most = health.clock_uncertainty_ms, limits.clock_uncertainty_ms_max
+            return (
                 "clock_uncertainty_ms_max",
-                f"the venue's clock is known to {health.clock_uncertainty_ms:.0f} ms, "
-                f"limit {limits.clock_uncertainty_ms_max}",
+                f"the venue's clock is known to {unsure:.0f} ms, limit {most}",
             )
+        return None
+
+    def _check_health(self) -> None:
+        if problem := self.unhealthy():
+            raise Denied(*problem)
 
     def _check_runaway(self, symbol: str, now_ns: int) -> None:
         why = self.pace.runaway(symbol, now_ns)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastbook.core.states import BookState
-from fastbook.types import Execution, Instrument, OrderIntent, Trade
+from fastbook.strategy.bars import Bar, BarSource
+from fastbook.types import Execution, Instrument, Intent, Trade
 
 
 class BookView(Protocol):
@@ -86,11 +87,12 @@ class PositionView:
 class Strategy:
     """Base of every strategy: does nothing until a method is overridden.
 
-    Every method answers with intents (none by default). They are wishes: limits, sizing (an
-    intent with `qty` 0) and the way of execution are decided elsewhere, and so is whether
-    anything is sent. Calls come one at a time. Books are SYNCED and fresh, or the strategy is
-    not called. Keep time by the `recv_ns` given, never by a clock: the same events must give the
-    same intents live and in replay. An exception disables the strategy and cancels its orders.
+    Every method answers with intents (none by default): an `OrderIntent` for one order, or a
+    `Quote` for what is to rest. They are wishes: limits, sizing (an order with `qty` 0) and the way
+    of execution are decided elsewhere, and so is whether anything is sent. Calls come one at a
+    time. Books are SYNCED and fresh, or `on_book` and `on_trade` are not called. Keep time by the
+    stamps given, never by a clock: the same events must give the same intents live and in replay.
+    An exception disables the strategy and cancels its orders.
 
     Attributes
     ----------
@@ -98,26 +100,58 @@ class Strategy:
         Tag of its orders and records. The first eight of its [A-Za-z0-9_] go into client ids.
     symbols : frozenset of str, or None
         What it trades; None is everything. A symbol has one strategy.
+    bar_ms : int
+        Length of the bars that `on_bar` gets; 0 = none.
+    bar_source : BarSource
+        What they are made of.
+    warm_up_bars : int
+        How many bars of history `warm_up` wants before trading; 0 = none.
+    stop_loss_pct, take_profit_pct : float
+        Per cent of the entry price at which it leaves by itself; 0 = it has none. Stops at the
+        venue are put behind these, for when the program cannot act.
+    Params : type, optional
+        Frozen dataclass of its parameters. With it, a configuration section can set them, and
+        the strategy is made as `cls(params)`; without it, as `cls()`.
     """
 
     name: str = "strategy"
     symbols: frozenset[str] | None = None
+    bar_ms: int = 0
+    bar_source: BarSource = BarSource.MIDS
+    warm_up_bars: int = 0
+    stop_loss_pct: float = 0.0
+    take_profit_pct: float = 0.0
+    Params: type | None = None
 
     def on_start(self, instruments: Sequence[Instrument]) -> None:
         """Called once, before anything else, with the instruments that are its own."""
 
-    def on_book(self, book: BookView, row: Row, position: PositionView) -> Iterable[OrderIntent]:
+    def warm_up(self, instrument: Instrument, bars: Sequence[Bar]) -> None:
+        """History of one instrument, oldest first, before trading starts. May be short, or empty."""
+
+    def on_book(self, book: BookView, row: Row, position: PositionView) -> Iterable[Intent]:
         """One of its books changed. The hot path: a microsecond here is one a book."""
         return ()
 
-    def on_trade(self, trade: Trade, position: PositionView) -> Iterable[OrderIntent]:
+    def on_trade(self, trade: Trade, position: PositionView) -> Iterable[Intent]:
         """Somebody traded."""
         return ()
 
-    def on_fill(self, execution: Execution, position: PositionView) -> Iterable[OrderIntent]:
+    def on_bar(self, bar: Bar, book: BookView, position: PositionView) -> Iterable[Intent]:
+        """A bar has closed. The book is as it is now; `on_book` or `on_trade` follows."""
+        return ()
+
+    def on_fill(self, execution: Execution, position: PositionView) -> Iterable[Intent]:
         """One of its own orders traded; `position` includes it. Once for each execution."""
         return ()
 
-    def on_timer(self, recv_ns: int) -> Iterable[OrderIntent]:
+    def on_timer(self, recv_ns: int) -> Iterable[Intent]:
         """Some time passed."""
         return ()
+
+    def state(self) -> dict[str, Any] | None:  # Any: JSON
+        """What it wants to find again after a restart, as plain values; None = nothing."""
+        return None
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # Any: JSON
+        """What `state` gave before the restart; after `on_start`, before `warm_up`."""
