@@ -1,5 +1,6 @@
 """Public frames of Bybit v5: bytes in, books out. For Cython users: `apply_bytes`."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbook.bybit.scan cimport Shape
@@ -28,6 +29,7 @@ cdef struct Topic:
     fastbook_head head          # how its frames begin
 
 
+@cython.final
 cdef class BookDecoder:
     cdef Topic* table           # open addressing, a power of two rows, at most half full
     cdef Py_ssize_t table_size

@@ -10,6 +10,7 @@ orders, white space, unknown keys, new topics, finer decimals, and everything th
 In every case the whole frame is read and checked before the book changes.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.list cimport PyList_GET_SIZE
@@ -71,6 +72,7 @@ cdef inline void padded(const char* text, Py_ssize_t length, uint64_t* words) no
 # --- decoder ----------------------------------------------------------------------------------
 
 
+@cython.final
 cdef class BookDecoder:
     """Decodes Bybit v5 public frames into books that say whether they can be trusted.
 

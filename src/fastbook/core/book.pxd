@@ -1,5 +1,6 @@
 """The order book for Cython users: structs, free functions, then a class that owns the memory."""
 
+cimport cython
 from libc.stdint cimport int64_t
 
 from fastbook.core.sides cimport (
@@ -42,6 +43,7 @@ cdef struct Update:
     bint snapshot
 
 
+@cython.final
 cdef class Book:
     cdef BookSide bid_side
     cdef BookSide ask_side

@@ -8,6 +8,7 @@ side holds up to twice the depth and a little more, and what is beyond `depth` a
 frame is counted, not cut.
 """
 
+cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint64_t
@@ -40,6 +41,28 @@ cdef dict LAYOUTS = {"auto": LAYOUT_AUTO, "array": LAYOUT_ARRAY, "ladder": LAYOU
 # --- the book ---------------------------------------------------------------------------------
 
 
+cdef inline int verdict_of(Book book, const Update* update) noexcept nogil:
+    """What the update ids say of this update: APPLIED, SNAPSHOT, STALE or GAP."""
+    if update.snapshot:
+        if (book.policy_ == POLICY_SNAPSHOT_ONLY and book.based and update.u != 1
+                and update.seq < book.seq):
+            return APPLY_STALE
+        return APPLY_SNAPSHOT
+    if not book.based or book.policy_ == POLICY_SNAPSHOT_ONLY:
+        return APPLY_GAP
+    # Unsigned: the id after the largest one must not overflow.
+    if update.u > book.u and <uint64_t> update.u - <uint64_t> book.u == 1:
+        return APPLY_APPLIED
+    # u = 1 is not old: the service restarted and did not say with what.
+    return APPLY_STALE if update.u <= book.u and update.u != 1 else APPLY_GAP
+
+
+cdef inline bint is_crossed(Book book) noexcept nogil:
+    return (book.bid_side.len != 0 and book.ask_side.len != 0
+            and side_best_px(&book.bid_side) >= side_best_px(&book.ask_side))
+
+
+@cython.final
 cdef class Book:
     """Order book of one topic. Not thread-safe; share it within one thread.
 
@@ -113,22 +136,11 @@ cdef class Book:
     # --- updates ---
 
     cdef int verdict(self, const Update* update) noexcept nogil:
-        """What the update ids say of this update: APPLIED, SNAPSHOT, STALE or GAP."""
-        if update.snapshot:
-            if (self.policy_ == POLICY_SNAPSHOT_ONLY and self.based and update.u != 1
-                    and update.seq < self.seq):
-                return APPLY_STALE
-            return APPLY_SNAPSHOT
-        if not self.based or self.policy_ == POLICY_SNAPSHOT_ONLY:
-            return APPLY_GAP
-        # Unsigned: the id after the largest one must not overflow.
-        if update.u > self.u and <uint64_t> update.u - <uint64_t> self.u == 1:
-            return APPLY_APPLIED
-        # u = 1 is not old: the service restarted and did not say with what.
-        return APPLY_STALE if update.u <= self.u and update.u != 1 else APPLY_GAP
+        return verdict_of(self, update)
 
     cdef int apply_update(self, const Update* update) noexcept nogil:
-        cdef int verdict = self.verdict(update)
+        cdef Tally tally = Tally(0, 0)
+        cdef int verdict = verdict_of(self, update)
         if verdict == APPLY_STALE:
             return APPLY_STALE
         if verdict == APPLY_GAP:
@@ -140,8 +152,10 @@ cdef class Book:
             side_clear(&self.bid_side)
             side_clear(&self.ask_side)
             self.based = True
-        self.set_levels(&self.bid_side, update.bids, update.n_bids)
-        self.set_levels(&self.ask_side, update.asks, update.n_asks)
+        side_apply(&self.bid_side, update.bids, update.n_bids, &tally)
+        side_apply(&self.ask_side, update.asks, update.n_asks, &tally)
+        self.absent_deletes += tally.absent
+        self.dropped_levels += tally.dropped
         if update.snapshot:
             side_settle(&self.bid_side)
             side_settle(&self.ask_side)
@@ -152,7 +166,7 @@ cdef class Book:
         self.recv_ns = update.recv_ns
         if self.bid_side.len > self.depth or self.ask_side.len > self.depth:
             self.over_depth += 1
-        if self.crossed():
+        if is_crossed(self):
             self.crossed_frames += 1
             self.desync(STATE_UNSYNCED)
             return APPLY_GAP
@@ -175,8 +189,7 @@ cdef class Book:
         self.state_ = state
 
     cdef bint crossed(self) noexcept nogil:
-        return (self.bid_side.len != 0 and self.ask_side.len != 0
-                and side_best_px(&self.bid_side) >= side_best_px(&self.ask_side))
+        return is_crossed(self)
 
     def apply_snapshot(self, bids, asks, int64_t u, int64_t seq=0):
         """Replace the book. Levels are (price, size) as decimal text, Decimal, int or float.

@@ -29,28 +29,6 @@ from fastbook.core.windows cimport (
 
 # --- readings of a book ---------------------------------------------------------------------------
 
-cdef double quote_mid(double bid_px, double ask_px) noexcept nogil:
-    return 0.5 * bid_px + 0.5 * ask_px  # halves first: the sum of two huge prices is infinite
-
-
-cdef double quote_spread(double bid_px, double ask_px) noexcept nogil:
-    return ask_px - bid_px
-
-
-cdef double quote_spread_bps(double bid_px, double ask_px) noexcept nogil:
-    cdef double mid = quote_mid(bid_px, ask_px)
-    return 1e4 * ((ask_px - bid_px) / mid) if mid > 0.0 else NAN
-
-
-cdef double quote_microprice(
-    double bid_px, double bid_qty, double ask_px, double ask_qty
-) noexcept nogil:
-    cdef double qty = bid_qty + ask_qty
-    if not qty > 0.0:
-        return NAN
-    return bid_px + (ask_px - bid_px) * (bid_qty / qty)
-
-
 cdef double levels_qty(const int64_t* qty, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef double total = 0.0  # a sum of int64 may not fit in int64

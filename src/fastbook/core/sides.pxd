@@ -1,3 +1,4 @@
+# cython: cdivision=True, boundscheck=False, wraparound=False
 """One side of a book for Cython users: a struct in two layouts, and free functions over it.
 
 Use the functions: which layout a side is in changes at run time, and no answer depends on it.
@@ -11,7 +12,7 @@ Use the functions: which layout a side is in changes at run time, and no answer 
 
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbook.core.bits cimport ctz64
+from fastbook.core.bits cimport ctz64, likely
 
 
 cdef enum:  # what side_set did
@@ -59,6 +60,7 @@ cdef struct BookSide:
     # px is on one, and not below `rungs` in every other case.
     uint64_t inverse
     int shift
+    uint64_t qty_bits       # every bit that a quantity has had since the ladder was built
 
     # The last answer of `side_qty_sum`, as long as nothing changes up to rung top_end.
     Py_ssize_t top_levels   # 0: no answer is kept
@@ -72,20 +74,17 @@ cdef struct Tally:      # what `side_apply` could not do, counted
 
 
 cdef int side_set(BookSide* side, int64_t px, int64_t qty) noexcept nogil
-# Many at once, in order. The cost of a level on a ladder: a multiplication, a load, two stores.
-cdef void side_apply(BookSide* side, const Level* levels, Py_ssize_t n, Tally* tally) noexcept nogil
+# What `side_apply` (below) leaves: whatever is not a level within a ladder that has room.
+cdef void side_apply_slowly(BookSide* side, const Level* levels, Py_ssize_t n, Tally* tally) noexcept nogil
 # Choose the layout for the levels held; after a snapshot. O(levels).
 cdef void side_settle(BookSide* side) noexcept nogil
 cdef void side_clear(BookSide* side) noexcept nogil
 # Copies the best `n` levels; returns how many there were. O(n).
 cdef Py_ssize_t side_top(const BookSide* side, Py_ssize_t n, int64_t* px, int64_t* qty) noexcept nogil
-# Best price and quantity, 0 when empty.
-cdef int64_t side_best_px(const BookSide* side) noexcept nogil
-cdef int64_t side_best_qty(const BookSide* side) noexcept nogil
 # Quantity at `px`, 0 when not held. O(log n), on a ladder O(1).
 cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil
-# Sum of the quantities of the best `levels`, added best first.
-cdef double side_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil
+cdef double array_qty_sum(const BookSide* side, Py_ssize_t levels) noexcept nogil
+cdef double ladder_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil
 # Quantity-weighted price of the best levels, in fixed-point units; nan when empty.
 cdef double side_vwap(const BookSide* side, Py_ssize_t levels) noexcept nogil
 
@@ -121,3 +120,85 @@ cdef inline uint64_t rung_from(const BookSide* side, uint64_t rung) noexcept nog
             return side.rungs
         word = side.bits[at]
     return at * 64 + <uint64_t> ctz64(word)
+
+
+# --- what runs for every frame: here, so that callers need no call ------------------------------
+
+
+cdef inline int64_t side_best_px(const BookSide* side) noexcept nogil:
+    """Best price, 0 when empty."""
+    if side.len == 0:
+        return 0
+    return rung_px(side, side.best) if side.on_ladder else side.px[side.head]
+
+
+cdef inline int64_t side_best_qty(const BookSide* side) noexcept nogil:
+    """Quantity at the best price, 0 when empty."""
+    if side.len == 0:
+        return 0
+    return side.rung[side.best] if side.on_ladder else side.qty[side.head]
+
+
+cdef inline double side_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil:
+    """Sum of the quantities of the best `levels`, added best first."""
+    if not side.on_ladder:
+        return array_qty_sum(side, levels)
+    if side.top_levels == levels:
+        return side.top_sum
+    return ladder_qty_sum(side, levels)
+
+
+cdef inline Py_ssize_t ladder_take(BookSide* side, const Level* levels, Py_ssize_t n, int64_t* absent) noexcept nogil:
+    """Apply levels up to the first that no rung is for; return how many were applied.
+
+    `n` more levels fit the side. No branch depends on whether a level is inserted, changed or
+    deleted: which one it is nobody can predict. What is only needed at the end is kept out of
+    memory until then: a sum that goes through memory waits for it at every level.
+    """
+    cdef int64_t* rung = side.rung
+    cdef uint64_t* bits = side.bits
+    cdef uint64_t rungs = side.rungs
+    cdef uint64_t base = side.base
+    cdef uint64_t inverse = side.inverse
+    cdef int shift = side.shift
+    cdef uint64_t nearest = rungs
+    cdef uint64_t qty_bits = 0
+    cdef uint64_t more = 0
+    cdef uint64_t nothing = 0
+    cdef const Level* level = levels
+    cdef const Level* end = levels + n
+    cdef uint64_t at, qty, had, has
+    while level < end:
+        at = (<uint64_t> level.px - base) * inverse
+        at = at >> shift | at << (-shift & 63)
+        if not likely(at < rungs):
+            break
+        qty = <uint64_t> level.qty
+        had = rung[at] != 0
+        has = qty != 0
+        level += 1
+        rung[at] = <int64_t> qty
+        qty_bits |= qty
+        bits[at >> 6] ^= (had ^ has) << (at & 63)
+        more += has - had
+        nothing += (had | has) ^ 1
+        nearest = min(nearest, at)
+    side.len += <Py_ssize_t> more
+    side.qty_bits |= qty_bits
+    absent[0] += <int64_t> nothing
+    if nearest <= side.best:
+        side.best = rung_from(side, nearest)
+    if nearest <= side.top_end:
+        side.top_levels = 0
+    return level - levels
+
+
+cdef inline void side_apply(BookSide* side, const Level* levels, Py_ssize_t n, Tally* tally) noexcept nogil:
+    """Many levels at once, in order. One costs a multiplication, a load and two stores on a ladder."""
+    cdef Py_ssize_t done = 0
+    side.patience -= n
+    if likely(side.on_ladder and n <= side.capacity - side.len):
+        done = ladder_take(side, levels, n, &tally.absent)
+        if likely(done == n):
+            return
+    side_apply_slowly(side, levels + done, n - done, tally)

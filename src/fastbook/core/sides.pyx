@@ -11,15 +11,15 @@ from libc.math cimport NAN
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from fastbook.core.bits cimport clz64, ctz64, likely
+from fastbook.core.bits cimport clz64, ctz64
 
 cdef enum:
     RUNGS_MIN = 256
     RUNGS_MAX = 1 << 17         # 1 MiB of quantities a side, at the greatest depth
     RUNGS_A_LEVEL = 16          # wider than this, on average, and the array is better
     LADDER_LEVELS_MIN = 12      # below this many levels the array is as fast
-    SUM_LEVELS_MAX = 64         # so many quantities below SUM_QTY_MAX add up to less than 2**53
-    SUM_QTY_MAX = 1 << 47
+    SUM_LEVELS_MAX = 64         # so many quantities of SUM_QTY_BITS add up to less than 2**53
+    SUM_QTY_BITS = 47
 cdef uint64_t TICK_MAX = <uint64_t> 1 << 40
 
 
@@ -112,56 +112,13 @@ cdef int array_set(BookSide* side, int64_t px, int64_t qty) noexcept nogil:
 # --- the ladder -------------------------------------------------------------------------------
 
 
-cdef Py_ssize_t ladder_apply(BookSide* side, const Level* levels, Py_ssize_t n, int64_t* absent) noexcept nogil:
-    """Apply levels up to the first that no rung is for; return how many were applied.
-
-    `n` more levels fit the side. No branch depends on whether a level is inserted, changed or
-    deleted: which one it is nobody can predict.
-    """
-    cdef int64_t* rung = side.rung
-    cdef uint64_t* bits = side.bits
-    cdef uint64_t rungs = side.rungs
-    cdef uint64_t base = side.base
-    cdef uint64_t inverse = side.inverse
-    cdef int shift = side.shift
-    cdef uint64_t best = side.best
-    cdef uint64_t nearest = rungs
-    cdef const Level* level = levels
-    cdef const Level* end = levels + n
-    cdef uint64_t at, had, has
-    cdef int64_t qty
-    while level < end:
-        at = (<uint64_t> level.px - base) * inverse
-        at = at >> shift | at << (-shift & 63)
-        if not likely(at < rungs):
-            break
-        qty = level.qty
-        had = rung[at] != 0
-        has = qty != 0
-        level += 1
-        rung[at] = qty
-        bits[at >> 6] ^= (had ^ has) << (at & 63)
-        side.len += <Py_ssize_t> (has - had)
-        if not likely(had | has):
-            absent[0] += 1
-        nearest = min(nearest, at)
-        if at <= best:
-            if has:
-                best = at
-            elif had:
-                best = rung_from(side, at)
-    side.best = best
-    if nearest <= side.top_end:
-        side.top_levels = 0
-    return level - levels
-
-
 cdef int ladder_set_full(BookSide* side, int64_t px, int64_t qty) noexcept nogil:
     """Set a level of a full side: to insert one, the worst has to go, or this one if it is that."""
     cdef uint64_t at = rung_of(side, px)
     cdef uint64_t word = (side.rungs >> 6) - 1
     cdef uint64_t worst
     side.top_levels = 0
+    side.qty_bits |= <uint64_t> qty
     if side.rung[at] != 0:
         side.rung[at] = qty
         if qty == 0:
@@ -227,7 +184,8 @@ cdef bint ladder_reserve(BookSide* side, uint64_t rungs) noexcept nogil:
     """Room for `rungs`, all empty. False when there is no memory: the side stays an array."""
     cdef int64_t* rung
     if rungs > side.rungs_allocated:
-        rung = <int64_t*> PyMem_RawCalloc(rungs + (rungs >> 6), sizeof(int64_t))
+        # One word more than there are rungs for: whoever reads 64 bits from a rung on reads it.
+        rung = <int64_t*> PyMem_RawCalloc(rungs + (rungs >> 6) + 1, sizeof(int64_t))
         if rung is NULL:
             return False
         PyMem_RawFree(side.rung)
@@ -273,9 +231,11 @@ cdef void side_settle(BookSide* side) noexcept nogil:
     ladder_choose_tick(side, tick)
     side.best = (rungs - span - 1) >> 1     # the same room at both ends
     side.base = <uint64_t> px[0] - side.best * side.step
+    side.qty_bits = 0
     for i in range(side.len):
         at = rung_of(side, px[i])
         side.rung[at] = side.qty[side.head + i]
+        side.qty_bits |= <uint64_t> side.rung[at]
         side.bits[at >> 6] |= <uint64_t> 1 << (at & 63)
     side.on_ladder = True
     side.patience = side.len
@@ -299,13 +259,12 @@ cdef int side_outside(BookSide* side, int64_t px, int64_t qty) noexcept nogil:
 # --- either -----------------------------------------------------------------------------------
 
 
-cdef void side_apply(BookSide* side, const Level* levels, Py_ssize_t n, Tally* tally) noexcept nogil:
+cdef void side_apply_slowly(BookSide* side, const Level* levels, Py_ssize_t n, Tally* tally) noexcept nogil:
     cdef Py_ssize_t i = 0
     cdef int did
-    side.patience -= n
     while i < n:
         if side.on_ladder:
-            i += ladder_apply(side, levels + i, min(n - i, side.capacity - side.len), &tally.absent)
+            i += ladder_take(side, levels + i, min(n - i, side.capacity - side.len), &tally.absent)
             if i == n:
                 return
             if rung_of(side, levels[i].px) >= side.rungs:
@@ -361,18 +320,6 @@ cdef Py_ssize_t side_top(const BookSide* side, Py_ssize_t n, int64_t* px, int64_
     return n
 
 
-cdef int64_t side_best_px(const BookSide* side) noexcept nogil:
-    if side.len == 0:
-        return 0
-    return rung_px(side, side.best) if side.on_ladder else side.px[side.head]
-
-
-cdef int64_t side_best_qty(const BookSide* side) noexcept nogil:
-    if side.len == 0:
-        return 0
-    return side.rung[side.best] if side.on_ladder else side.qty[side.head]
-
-
 cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil:
     cdef Py_ssize_t i
     cdef uint64_t at
@@ -383,14 +330,6 @@ cdef int64_t side_qty_at(const BookSide* side, int64_t px) noexcept nogil:
     if i < side.len and side.px[side.head + i] == px:
         return side.qty[side.head + i]
     return 0
-
-
-cdef double side_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil:
-    if side.on_ladder:
-        if side.top_levels == levels:
-            return side.top_sum
-        return ladder_qty_sum(side, levels)
-    return array_qty_sum(side, levels)
 
 
 # Integers add in a quarter of the time of floats, and exactly. When the sum could pass 2**53, floats
@@ -408,7 +347,7 @@ cdef double array_qty_sum(const BookSide* side, Py_ssize_t levels) noexcept nogi
         for i in range(n):
             sum += <uint64_t> qty[i]
             any |= <uint64_t> qty[i]
-        if any < SUM_QTY_MAX:
+        if any >> SUM_QTY_BITS == 0:
             return <double> <int64_t> sum
     for i in range(n):
         total += <double> qty[i]
@@ -416,6 +355,31 @@ cdef double array_qty_sum(const BookSide* side, Py_ssize_t levels) noexcept nogi
 
 
 cdef double ladder_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil:
+    """As `ladder_walk_sum`. An empty rung holds 0, so that what stands between the best level and
+    the last one wanted can be added without asking which rungs hold something."""
+    cdef const uint64_t* bits = side.bits + (side.best >> 6)
+    cdef const int64_t* rung = side.rung + side.best
+    cdef int offset = side.best & 63
+    cdef uint64_t near
+    cdef uint64_t sum = 0
+    cdef Py_ssize_t i, count
+    if side.len < levels or not 0 < levels <= SUM_LEVELS_MAX or side.qty_bits >> SUM_QTY_BITS != 0:
+        return ladder_walk_sum(side, levels)
+    near = bits[0] >> offset | bits[1] << 1 << (63 - offset)    # of 64 rungs, from the best one on
+    for i in range(levels - 1):
+        near &= near - 1
+    if near == 0:
+        return ladder_walk_sum(side, levels)
+    count = ctz64(near) + 1
+    for i in range(count):
+        sum += <uint64_t> rung[i]
+    side.top_levels = levels
+    side.top_end = side.best + <uint64_t> count - 1
+    side.top_sum = <double> <int64_t> sum
+    return side.top_sum
+
+
+cdef double ladder_walk_sum(BookSide* side, Py_ssize_t levels) noexcept nogil:
     cdef Py_ssize_t left = min(levels, side.len)
     cdef uint64_t at = side.best >> 6
     cdef uint64_t word, k

@@ -2,7 +2,7 @@
 # cython: embedsignature=True, embedsignature.format=python
 """Rolling statistics as free functions over structs; fastbook.core.kernels has the classes."""
 
-from libc.math cimport INFINITY, NAN, expm1, fabs, fmax, fmin, isfinite, log, log1p, sqrt
+from libc.math cimport NAN, expm1, fmax, fmin, isfinite
 from libc.stdint cimport int64_t
 
 
@@ -29,11 +29,7 @@ cdef void rolling_reset(Rolling* s) noexcept nogil:
     s.last = NAN
 
 
-cdef Py_ssize_t rolling_count(const Rolling* s) noexcept nogil:
-    return s.window if s.full else s.lap
-
-
-cdef void _rolling_turn(Rolling* s) noexcept nogil:
+cdef void rolling_turn(Rolling* s) noexcept nogil:
     # A lap is complete: ring[0:window] is the window, in order. Take the newest sample as origin.
     # It stays in the window for the whole next lap, so |x - origin| is never above the range of
     # the window, and the rounding of that difference is small against the standard deviation,
@@ -46,7 +42,7 @@ cdef void _rolling_turn(Rolling* s) noexcept nogil:
     for i in range(s.window - 1, -1, -1):
         n = s.window - i
         shift = s.ring[i] - s.origin - mean
-        step = shift / n
+        step = shift * (1.0 / <double> n)   # the reciprocal waits for no sample
         mean += step
         m2 += shift * step * (n - 1)
         s.tail_mean[i] = mean
@@ -56,55 +52,6 @@ cdef void _rolling_turn(Rolling* s) noexcept nogil:
     s.head_mean = s.head_m2 = 0.0
     s.lap = 0
     s.full = True
-
-
-cdef bint rolling_push(Rolling* s, double x) noexcept nogil:
-    # Welford (1962) for the new samples, Chan, Golub and LeVeque (1979) to join them with what is
-    # left of the last lap. Both only ever add terms that are not negative, so m2 is exactly 0
-    # when all samples are equal and above 0 when they are not (unless the square underflows).
-    cdef double shift, step
-    cdef Py_ssize_t left
-    if not isfinite(x):
-        return False
-    if s.lap == 0 and not s.full:
-        s.origin = x
-    s.ring[s.lap] = x
-    s.last = x
-    s.lap += 1
-    if s.lap == s.window:
-        _rolling_turn(s)
-        return True
-
-    shift = x - s.origin - s.head_mean
-    step = shift / s.lap
-    s.head_mean += step
-    s.head_m2 += shift * step * (s.lap - 1)
-    if not s.full:
-        s.mean = s.head_mean
-        s.m2 = s.head_m2
-        return True
-    left = s.window - s.lap
-    shift = s.tail_mean[s.lap] - s.head_mean
-    step = shift * left / s.window
-    s.mean = s.head_mean + step
-    s.m2 = s.head_m2 + s.tail_m2[s.lap] + shift * step * s.lap
-    return True
-
-
-cdef double rolling_mean(const Rolling* s) noexcept nogil:
-    cdef double mean
-    if not s.full and s.lap == 0:
-        return NAN
-    mean = s.origin + s.mean
-    return mean if isfinite(mean) else NAN
-
-
-cdef double rolling_std(const Rolling* s) noexcept nogil:
-    cdef Py_ssize_t count = rolling_count(s)
-    # m2 is not finite while the window holds samples further apart than 1e154.
-    if count < 2 or not isfinite(s.m2):
-        return NAN
-    return sqrt(s.m2 / count)
 
 
 cdef double rolling_zscore(const Rolling* s) noexcept nogil:
@@ -133,19 +80,9 @@ cdef void rolling_sum_reset(RollingSum* s) noexcept nogil:
     s.head = s.total = 0.0
 
 
-cdef Py_ssize_t rolling_sum_count(const RollingSum* s) noexcept nogil:
-    return s.window if s.full else s.lap
-
-
-cdef void rolling_sum_push(RollingSum* s, double x) noexcept nogil:
+cdef void rolling_sum_turn(RollingSum* s) noexcept nogil:
     cdef Py_ssize_t i
     cdef double total = 0.0
-    s.ring[s.lap] = x
-    s.head += x
-    s.lap += 1
-    if s.lap < s.window:
-        s.total = s.head + s.tail[s.lap] if s.full else s.head
-        return
     for i in range(s.window - 1, -1, -1):
         total += s.ring[i]
         s.tail[i] = total
@@ -232,19 +169,6 @@ cdef void decay_reset(Decay* s) noexcept nogil:
     s.value = NAN
 
 
-cdef bint decay_push(Decay* s, double x) noexcept nogil:
-    if not isfinite(x):
-        return False
-    if s.count == 0:
-        s.value = x
-    elif fabs(x - s.value) < INFINITY:
-        s.value += s.alpha * (x - s.value)
-    else:  # further apart than the largest double: weigh each alone
-        s.value = s.alpha * x + (1.0 - s.alpha) * s.value
-    s.count += 1
-    return True
-
-
 # --- realised volatility ------------------------------------------------------------------------
 
 cdef void returns_init(Returns* s, Py_ssize_t window, double* memory) noexcept nogil:
@@ -255,28 +179,6 @@ cdef void returns_init(Returns* s, Py_ssize_t window, double* memory) noexcept n
 cdef void returns_reset(Returns* s) noexcept nogil:
     rolling_sum_reset(&s.squares)
     s.last = NAN
-
-
-cdef bint returns_push(Returns* s, double px) noexcept nogil:
-    cdef double r
-    if not isfinite(px) or px <= 0.0:
-        return False
-    if isfinite(s.last):
-        # log(px / last) keeps few digits when the two are close: the quotient is rounded near 1.
-        if px == s.last:
-            r = 0.0  # most often; as log1p(0), which takes longer
-        elif 0.5 * s.last < px and 0.5 * px < s.last:
-            r = log1p((px - s.last) / s.last)
-        else:
-            r = log(px) - log(s.last)
-        rolling_sum_push(&s.squares, r * r)
-    s.last = px
-    return True
-
-
-cdef double returns_value(const Returns* s) noexcept nogil:
-    cdef Py_ssize_t count = rolling_sum_count(&s.squares)
-    return sqrt(s.squares.total / count) if count > 0 else NAN
 
 
 # --- bars and true range ------------------------------------------------------------------------
@@ -291,30 +193,6 @@ cdef void bars_reset(Bars* s) noexcept nogil:
     s.open_ = s.high = s.low = s.close = NAN
     s.done_open = s.done_high = s.done_low = s.done_close = NAN
     s.count = s.late = 0
-
-
-cdef bint bars_push(Bars* s, int64_t ts_ms, double px) noexcept nogil:
-    cdef bint completed = False
-    if not isfinite(px) or ts_ms < 0:
-        return False
-    if ts_ms < s.open_ms:
-        s.late += 1  # its bar is closed, and a closed bar does not change
-        return False
-    if s.open_ms < 0 or ts_ms - s.open_ms >= s.bar_ms:
-        if s.open_ms >= 0:
-            completed = True
-            s.done_ms = s.open_ms
-            s.done_open = s.open_
-            s.done_high = s.high
-            s.done_low = s.low
-            s.done_close = s.close
-            s.count += 1
-        s.open_ms = ts_ms - ts_ms % s.bar_ms
-        s.open_ = s.high = s.low = px
-    s.high = fmax(s.high, px)
-    s.low = fmin(s.low, px)
-    s.close = px
-    return completed
 
 
 cdef void true_range_init(TrueRange* s, Py_ssize_t window) noexcept nogil:
@@ -347,10 +225,6 @@ cdef bint true_range_push(TrueRange* s, double high, double low, double close) n
     return True
 
 
-cdef double true_range_value(const TrueRange* s) noexcept nogil:
-    return s.value if s.count >= s.window else NAN
-
-
 # --- order flow ---------------------------------------------------------------------------------
 
 cdef void flow_init(Flow* s, Py_ssize_t window, double* memory) noexcept nogil:
@@ -364,39 +238,3 @@ cdef void flow_reset(Flow* s) noexcept nogil:
     s.bid_px = s.bid_qty = s.ask_px = s.ask_qty = NAN
 
 
-cdef double flow_push(
-    Flow* s, double bid_px, double bid_qty, double ask_px, double ask_qty
-) noexcept nogil:
-    cdef double e = 0.0
-    if not (isfinite(bid_px) and isfinite(bid_qty) and isfinite(ask_px) and isfinite(ask_qty)):
-        return NAN
-    if bid_qty < 0.0 or ask_qty < 0.0:
-        return NAN
-    if not s.primed:
-        e = NAN
-    elif (
-        bid_px == s.bid_px and bid_qty == s.bid_qty and ask_px == s.ask_px and ask_qty == s.ask_qty
-    ):
-        return 0.0  # not an event
-    else:
-        if bid_px >= s.bid_px:
-            e += bid_qty
-        if bid_px <= s.bid_px:
-            e -= s.bid_qty
-        if ask_px <= s.ask_px:
-            e -= ask_qty
-        if ask_px >= s.ask_px:
-            e += s.ask_qty
-        rolling_sum_push(&s.events, e)
-    s.primed = True
-    s.bid_px = bid_px
-    s.bid_qty = bid_qty
-    s.ask_px = ask_px
-    s.ask_qty = ask_qty
-    return e if isfinite(e) else NAN
-
-
-cdef double flow_value(const Flow* s) noexcept nogil:
-    if rolling_sum_count(&s.events) == 0 or not isfinite(s.events.total):
-        return NAN
-    return s.events.total
