@@ -16,6 +16,7 @@ from fastbook import BookState
 from fastbook.bybit.instruments import parse_instruments
 from fastbook.bybit.private import PrivateDecoder
 from fastbook.bybit.trades import parse_trades
+from fastbook.clock import Clock
 from fastbook.engine import PRIVATE_LINK
 from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireError
 from fastbook.replay.paper import PaperVenue
@@ -119,6 +120,9 @@ class App:
         self.options = options
         self._world = world or World()
         self.clock = self._world.clock
+        # Once measured, the venue's: this machine's may be an hour off, or jump, and then an
+        # order would be proved absent an hour late, and the day begin at the wrong time.
+        self._venue_clock: Clock = self.clock
         self._stamps = self._world.stamps
         self._now = self._stamps.now_ns
         self.category = Category(config.venue.category)
@@ -154,6 +158,7 @@ class App:
             make_http=self._world.make_http,
         ) as rest:
             await rest.sync_time()
+            self._venue_clock = rest.venue_time
             rows = await rest.instruments(self.category)
             symbols = self.config.market_data.symbols
             check_known(symbols, {row.get("symbol") for row in rows})
@@ -178,7 +183,11 @@ class App:
             instruments,
             self.books,
             self.signals,
-            self.clock if recorder is None else RecordedClock(self.clock, recorder.log),
+            (
+                self._venue_clock
+                if recorder is None
+                else RecordedClock(self._venue_clock, recorder.log)
+            ),
             orders_epoch=token,
             sizing=self.options.sizing,
         )

@@ -26,7 +26,7 @@ class TimeSample:
 
 
 class VenueTime:
-    """`now_ms` by the venue's clock; by the wall clock until the first `update`."""
+    """The venue's clock as a `fastbook.clock.Clock`; the wall clock until the first `update`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -40,15 +40,20 @@ class VenueTime:
         self._offset_ns = best.venue_ns - middle_ns
         self.uncertainty_ns = best.round_trip_ns // 2
 
-    def now_ms(self) -> int:
+    def now_ns(self) -> int:
         if self._offset_ns is None:
-            return self._clock.now_ns() // 1_000_000
-        return (self._clock.monotonic_ns() + self._offset_ns) // 1_000_000
+            return self._clock.now_ns()
+        return self._clock.monotonic_ns() + self._offset_ns
+
+    def monotonic_ns(self) -> int:
+        return self._clock.monotonic_ns()
+
+    def now_ms(self) -> int:
+        return self.now_ns() // 1_000_000
 
     @property
     def ahead_ms(self) -> float:
         """How far the venue's clock is ahead of this machine's wall clock; nan = not measured."""
         if self._offset_ns is None:
             return float("nan")
-        venue_ns = self._clock.monotonic_ns() + self._offset_ns
-        return (venue_ns - self._clock.now_ns()) / 1e6
+        return (self.now_ns() - self._clock.now_ns()) / 1e6

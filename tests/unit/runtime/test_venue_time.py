@@ -49,3 +49,14 @@ def test_error_is_never_more_than_it_says(offset_ms: int, delays: list[tuple[int
     assert time.uncertainty_ns == min(there + back for there, back in delays) * MS // 2
     error_ms = abs(time.ahead_ms - offset_ms)
     assert error_ms * MS <= time.uncertainty_ns + 1_000
+
+
+def test_it_is_a_clock_that_a_jump_of_the_wall_clock_does_not_move() -> None:
+    clock = ManualClock(now_ns=5_000_000_000)
+    time = VenueTime(clock)
+    assert time.now_ns() == 5_000_000_000
+    time.update([TimeSample(sent_ns=0, received_ns=0, venue_ns=7_000_000_000)])
+    clock.jump(3_600_000_000_000)
+    clock.advance(1_000)
+    assert time.now_ns() == 7_000_001_000
+    assert time.monotonic_ns() == 1_000
