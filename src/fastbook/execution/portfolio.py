@@ -22,6 +22,10 @@ _EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _QUANTUM = Decimal("1e-12")
 _ZERO = Decimal(0)
 
+_DUST = Decimal("1e-8")
+"""Cash may differ by this much without a word: the cost of a position that was adopted is its
+entry price as the venue rounded it, times its quantity, and shows in cash when it is closed."""
+
 CASH_ONLY = frozenset({"Funding"})
 """Execution types that move money and no quantity."""
 
@@ -336,8 +340,14 @@ class Portfolio:
             p.differs_since_ns = None
 
     def _agree_wallet(self) -> None:
-        if self._wallet is not None and self._wallet.balance == self.balance:
+        if self._wallet is not None and not self._cash_differs(self._wallet):
             self._wallet_differs_since_ns = None
+
+    def _cash_differs(self, wallet: WalletSnapshot) -> bool:
+        balance = self.balance
+        if balance is None or not self.coin_is_margin:
+            return False
+        return abs(_EXACT.subtract(wallet.balance, balance)) > _DUST
 
     def compare(self, now_ns: int) -> bool:
         """Compare with the venue's last word; True if something new has differed for too long.
@@ -352,7 +362,7 @@ class Portfolio:
             p.differs_since_ns = _since(differs, p.differs_since_ns, now_ns)
             new |= self._flag(p.instrument.index, p.differs_since_ns, now_ns)
         if self._wallet is not None and self.start is not None:
-            differs = self.coin_is_margin and self._wallet.balance != self.balance
+            differs = self._cash_differs(self._wallet)
             self._wallet_differs_since_ns = _since(differs, self._wallet_differs_since_ns, now_ns)
             new |= self._flag(-1, self._wallet_differs_since_ns, now_ns)
         return new
@@ -381,7 +391,7 @@ class Portfolio:
             if p.venue is not None and p.venue.qty != p.qty
         ]
         wallet = self._wallet
-        if wallet is not None and self.coin_is_margin and wallet.balance != self.balance:
+        if wallet is not None and self._cash_differs(wallet):
             said.append(f"{self.coin}: balance {self.balance}, venue {wallet.balance}")
         return said
 
@@ -414,7 +424,7 @@ class Portfolio:
         wallet, balance = self._wallet, self.balance
         if wallet is not None and balance is not None and self.coin_is_margin:
             off = _EXACT.subtract(wallet.balance, balance)
-            since_ns = _since(bool(off), self._wallet_differs_since_ns, now_ns)
+            since_ns = _since(abs(off) > _DUST, self._wallet_differs_since_ns, now_ns)
             if since_ns is not None and (at_once or now_ns - since_ns >= self._grace_ns):
                 said.append(f"{self.coin}: balance {balance}, venue {wallet.balance}: adopted")
                 self.counters["adopted_balances"] += 1

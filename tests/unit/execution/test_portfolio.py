@@ -155,6 +155,18 @@ def test_a_lasting_difference_is_reported_once_and_adopted() -> None:
     assert not book.compare(9 * SECOND)
 
 
+def test_cash_may_differ_by_the_dust_of_a_rounded_entry_price() -> None:
+    book = linear()
+    book.on_wallet(wallet("1000.000000000000004"))
+    assert not book.compare(0)
+    assert not book.compare(9 * SECOND)
+    assert book.adopt(9 * SECOND) == ([], True)
+    assert book.adjustments == 0
+    book.on_wallet(wallet("1000.00000002"))
+    assert not book.compare(10 * SECOND)
+    assert book.compare(12 * SECOND)
+
+
 def test_old_snapshots_are_ignored_and_a_gap_forgets() -> None:
     book = linear()
     book.on_position(snapshot(7, seq=5))
