@@ -12,19 +12,16 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.integration.simulator_client import Client, Json, auth_request, exchange
+from tests.integration.simulator_client import Client, Json, auth_request, exchange, run
 
 DEADLINE_S = 20.0
 MARKET: Json = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market"}
 
 NOT_SPOKEN = (  # kinds of message that the exchange does not have
-    "*option*", "*greeks*", "documented/spot.liquidation.json", "*xstocks*",
-    "documented/tickers.gct-1.json",
+    "*option*", "*greeks*", "documented/spot.liquidation.json", "documented/tickers.gct-1.json",
 )  # fmt: skip
 FREE_FORM = (  # examples that their authors shortened into something no venue ever sent
-    "*/ws_public_trade.json",  # the topic of another API
     "*/ws_auth_failure.json", "*/ws_auth_success.json",  # the names of two streams in one
-    "*/ws_account_position_with_open_time.json",  # no envelope
 )  # fmt: skip
 OURS = {  # which of our messages stands beside which examples; the first match counts
     "documented/nautilus/http_get_account_info.json": "/v5/account/info",
@@ -33,7 +30,7 @@ OURS = {  # which of our messages stands beside which examples; the first match 
     "documented/nautilus/http_get_funding_history.json": "/v5/market/funding/history",
     "documented/nautilus/http_get_instruments_inverse*.json": "instruments inverse",
     "documented/nautilus/http_get_instruments_linear*.json": "instruments linear",
-    "documented/nautilus/http_get_instruments_spot.json": "instruments spot",
+    "documented/nautilus/http_get_instruments_spot*.json": "instruments spot",
     "documented/nautilus/http_get_klines_linear.json": "/v5/market/kline",
     "documented/nautilus/http_get_orderbook.json": "/v5/market/orderbook",
     "documented/nautilus/http_get_order*.json": "/v5/order/history",
@@ -43,9 +40,11 @@ OURS = {  # which of our messages stands beside which examples; the first match 
     "documented/nautilus/ws_account_execution_fast*.json": "execution.fast",
     "documented/nautilus/ws_account_execution*.json": "execution",
     "documented/nautilus/ws_account_order*.json": "order",
+    "documented/nautilus/ws_account_position_with_open_time.json": "position row",
     "documented/nautilus/ws_account_position*.json": "position",
     "documented/nautilus/ws_account_wallet*.json": "wallet",
     "documented/nautilus/ws_kline.json": "linear kline.1.BTCUSDT",
+    "documented/nautilus/ws_public_trade.json": "linear publicTrade.BTCUSDT",
     "documented/nautilus/ws_order_response.json": "trade answer",
     "documented/nautilus/ws_orderbook_*.json": "linear orderbook.50.BTCUSDT",
     "documented/nautilus/ws_subscription_ack.json": "linear ack",
@@ -73,7 +72,7 @@ OURS = {  # which of our messages stands beside which examples; the first match 
 }
 EXCUSED = {  # (examples, path): why ours is otherwise
     ("*/ws_account_wallet*", "data[].totalPerpUpl"): "the venue spells it totalPerpUPL",
-    ("*/http_get_instruments_spot.json", "result.nextPageCursor"): "spot is not paged: recorded",
+    ("*/http_get_instruments_spot*.json", "result.nextPageCursor"): "spot is not paged: recorded",
     ("*/ws_account_execution_fast_envelope_id.json", "id"): "optional, and mostly absent",
 }
 
@@ -147,6 +146,7 @@ async def _collect_private(client: Client, got: dict[str, Json]) -> None:
             while topic not in got:
                 frame = await ws.next()
                 got.setdefault(frame["topic"], frame)
+    got["position row"] = got["position"]["data"][0]
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +234,56 @@ def test_key_order_is_that_of_the_recordings(data_dir: Path, ours: dict[str, Jso
             data, theirs = data[0], theirs[0]
         if data and "tickers" not in name:
             assert list(data) == list(theirs), name
+
+
+# No recording of these is at hand: (ours, what the documentation shows).
+DOCUMENTED = {
+    "allLiquidation.BTCUSDT": {
+        "topic": "", "type": "", "ts": 0,
+        "data": [{"T": 0, "s": "", "S": "", "v": "", "p": ""}],
+    },
+    "priceLimit.BTCUSDT": {
+        "topic": "", "data": {"symbol": "", "buyLmt": "", "sellLmt": ""}, "ts": 0,
+    },
+    "system.status": {
+        "topic": "", "ts": 0, "data": [{
+            "id": "", "title": "", "state": "", "begin": "", "end": "", "href": "",
+            "serviceTypes": [0], "product": [0], "uidSuffix": [0], "maintainType": 0, "env": 0,
+        }],
+    },
+}  # fmt: skip
+
+
+def test_topics_without_an_example_are_as_documented() -> None:
+    async def scenario(client: Client) -> None:
+        got: dict[str, Json] = {}
+        async with client.public() as ws, client.public("misc/status") as status:
+            await ws.subscribe(
+                "allLiquidation.BTCUSDT", "priceLimit.BTCUSDT", "orderbook.1.BTCUSDT"
+            )
+            for name in ("priceLimit.BTCUSDT", "allLiquidation.BTCUSDT"):
+                got[name] = await ws.data(name)
+            refused = await status.subscribe("orderbook.1.BTCUSDT")
+            assert refused["success"] is False
+            answer = await status.subscribe("system.status")
+            assert list(answer) == ["success", "ret_msg", "conn_id", "req_id", "op"]
+            await client.fault(kind="maintenance", state="scheduled", title="upgrade")
+            got["system.status"] = await status.data("system.status")
+        for name, shape in DOCUMENTED.items():
+            assert list(differences(shape, got[name], whole=True)) == [], name
+        row = got["system.status"]["data"][0]
+        listed = await client.get("/v5/system/status", state="scheduled")
+        assert listed["result"]["list"] == [row]
+        assert (await client.get("/v5/system/status", id="other"))["result"]["list"] == []
+        assert (await client.get("/v5/system/status", state="x"))["retCode"] == 10001
+        assert (await client.fault(kind="maintenance", state="x"))["status"] == 400
+        # Subscribing is all that there is to the dcp topics; nothing is ever told.
+        async with client.private("dcp.future", "dcp.spot", "dcp.option") as private:
+            await client.post("/v5/order/create", **MARKET, qty="0.01")
+            await private.send({"op": "ping"})
+            assert (await private.next())["op"] == "pong"
+
+    run(scenario, rate=3000.0, symbols=1)
 
 
 def test_differences_are_seen() -> None:

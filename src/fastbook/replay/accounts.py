@@ -38,6 +38,7 @@ class Position:
     funding: Decimal = ZERO  # paid since ever
     realized_before: Decimal = ZERO  # net profit up to the moment the open position was opened
     created_ms: int = 0
+    opened_ms: int = 0  # what is open now, or was last
     updated_ms: int = 0
     seq: int = -1
     status: str = "Normal"

@@ -158,6 +158,8 @@ class Clearing:
         instrument = order.instrument
         position = account.position(instrument, order.position_idx)
         pnl, closed = position.fill(order.side, px, qty)
+        if abs(position.qty) == qty - closed:  # nothing is left of what was there before
+            position.opened_ms = now_ms
         position.fees = plus(position.fees, fee)
         position.created_ms = position.created_ms or now_ms
         position.updated_ms = now_ms

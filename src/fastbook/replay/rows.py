@@ -228,6 +228,7 @@ def position_row(position: Position, standing: Standing, *, seq: int) -> Row:
         "breakEvenPrice": _px_or(instrument, break_even_px(position), "0"),
         "createdTime": str(position.created_ms),
         "updatedTime": str(position.updated_ms),
+        "openTime": 0 if position.qty == 0 else position.opened_ms,
         "tpslMode": "Full",
         "liqPrice": _px_or(instrument, standing.liquidation_px, ""),
         "bustPrice": _px_or(instrument, standing.bankruptcy_px, ""),
@@ -319,7 +320,6 @@ def query_position_row(position: Position, standing: Standing) -> Row:
     row = position_row(position, standing, seq=position.seq)
     row["avgPrice"] = row.pop("entryPrice")
     del row["category"]
-    row["openTime"] = 0 if position.qty == 0 else position.created_ms
     return row
 
 

@@ -25,6 +25,7 @@ from .fault_fields import checked
 from .garble import GARBLED, SCENES
 from .hub import TopicHub
 from .market import Trade
+from .market_answers import NOTICE_STATES
 from .private import PrivateExchange
 from .public import PublicExchange
 from .raw_frames import ENDING, RAW
@@ -247,7 +248,12 @@ class Faults(VenueFaults):
         return 1
 
     def maintenance(self, state: str, title: str = "maintenance") -> int:
-        self._rest.announce(state, title)
+        if state not in ("", *NOTICE_STATES):
+            raise ConfigError(f"state must be one of {', '.join(NOTICE_STATES)}, was {state!r}")
+        notices = self._rest.announce(state, title)
+        if notices:
+            self._hub.status_topic().tell(notices, self._clock()[1])
+            self._public.flush()
         return 1
 
     def data_before_ack(self, on: bool = True) -> int:

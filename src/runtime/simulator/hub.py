@@ -16,7 +16,14 @@ from fastbook.types import Category, Instrument
 from .candles import INTERVALS
 from .market import SimulatedMarket
 from .options import SimulatorOptions
-from .slow_topics import KlineTopic, LiquidationTopic, PriceLimitTopic, TickerTopic, TimedTopic
+from .slow_topics import (
+    KlineTopic,
+    LiquidationTopic,
+    PriceLimitTopic,
+    StatusTopic,
+    TickerTopic,
+    TimedTopic,
+)
 from .topics import BookTopic, Reader, Topic, TradeTopic
 
 DEPTHS = {"1": 1, "50": 50, "200": 200, "1000": 1000}
@@ -26,6 +33,7 @@ _BY_SYMBOL: dict[str, type[TradeTopic | TimedTopic]] = {
     "priceLimit": PriceLimitTopic,
     "allLiquidation": LiquidationTopic,
 }
+STATUS_STREAM, STATUS_TOPIC = "misc/status", "system.status"
 IDLE_STEP_S = 0.25  # a symbol that nobody reads still lives, slowly
 SLACK_S = 1e-6  # sums of intervals are a hair off what they mean
 CATCH_UP_S = 0.1  # a late tick makes up for at most this much
@@ -78,6 +86,9 @@ class TopicHub:
         return rest if kind in _BY_SYMBOL else None
 
     def _make(self, category: str, name: str) -> Topic | None:
+        if category == STATUS_STREAM:
+            first = self._market.instruments[0]  # of no symbol, but every topic has one
+            return StatusTopic(name, first, self._market) if name == STATUS_TOPIC else None
         symbol = self.symbol_of(name)
         instrument = self._market.by_symbol.get((category, symbol)) if symbol else None
         if instrument is None:
@@ -91,6 +102,11 @@ class TopicHub:
         if kind == "allLiquidation" and instrument.category is Category.SPOT:
             return None
         return _BY_SYMBOL[kind](name, instrument, self._market)
+
+    def status_topic(self) -> StatusTopic:
+        topic = self.find(STATUS_TOPIC, STATUS_STREAM)
+        assert isinstance(topic, StatusTopic)
+        return topic
 
     def book(self, depth: int, instrument: Instrument) -> BookTopic:
         topic = self.find(f"orderbook.{depth}.{instrument.symbol}", str(instrument.category))

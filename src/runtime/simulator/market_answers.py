@@ -15,6 +15,7 @@ from .instrument_rows import contract_info, risk_limit_rows, spot_info
 from .market import Json, SimulatedMarket
 from .query import Query, bad, known_category, limit_of, millis_of, paged
 
+NOTICE_STATES = ("scheduled", "ongoing", "completed", "canceled")
 FUTURES_ONLY = {  # REST tickers have these, the stream does not
     "predictedDeliveryPrice": "",
     "basisRate": "",
@@ -40,11 +41,18 @@ class MarketAnswers:
         return {"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}
 
     def system_status(self, query: Query, now_ms: int) -> Json:
-        state = query.get("state", "")
-        return {"list": [row for row in self._notices if not state or row["state"] == state]}
+        state, wanted = query.get("state", ""), query.get("id", "")
+        if state not in ("", *NOTICE_STATES):
+            raise bad("state invalid")
+        rows = [
+            row
+            for row in self._notices
+            if (not state or row["state"] == state) and (not wanted or row["id"] == wanted)
+        ]
+        return {"list": rows}
 
-    def announce(self, state: str, title: str, now_ms: int) -> None:
-        """One notice of maintenance from now on; none when the state is empty."""
+    def announce(self, state: str, title: str, now_ms: int) -> list[Json]:
+        """One notice of maintenance from now on, which is returned; none when the state is empty."""
         notice = {
             "id": f"notice-{now_ms}",
             "title": title,
@@ -59,6 +67,7 @@ class MarketAnswers:
             "env": 1,
         }
         self._notices = [notice] if state else []
+        return self._notices
 
     def instruments_info(self, query: Query, now_ms: int) -> Json:
         category = known_category(query)

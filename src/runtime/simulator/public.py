@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-from .hub import TopicHub
+from .hub import STATUS_STREAM, TopicHub
 from .limits import AddressLimit
 from .sessions import UPGRADE_FAULTS_MAX, Refusal, write_raw
 from .topics import Topic, ws_json
@@ -65,7 +65,7 @@ class PublicExchange:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handler of the upgrade."""
         category = request.match_info["category"]
-        if category not in self.categories:
+        if category not in (*self.categories, STATUS_STREAM):
             self.counters["unknown_paths"] += 1
             return web.Response(status=404)
         if self.upgrade_errors:

@@ -151,9 +151,9 @@ class RestExchange:
             "/v5/account/instruments-info": lambda _, q, now_ms: m.instruments_info(q, now_ms),
         }
 
-    def announce(self, state: str, title: str) -> None:
+    def announce(self, state: str, title: str) -> list[Json]:
         """What `/v5/system/status` says from now on; an empty state clears it."""
-        self._market.announce(state, title, self._clock()[1])
+        return self._market.announce(state, title, self._clock()[1])
 
     def _setters(self, venue: Venue) -> dict[str, Setter]:
         """Changes of an account's or a position's settings; the result is always empty."""

@@ -169,7 +169,9 @@ class Simulator:
     async def _start_http(self) -> int:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         self.rest.add_routes(app)
-        app.router.add_get("/v5/public/{category}", self.public.serve, allow_head=False)
+        app.router.add_get(
+            "/v5/public/{category:[a-z]+|misc/status}", self.public.serve, allow_head=False
+        )
         app.router.add_get("/v5/private", self.private.serve, allow_head=False)
         app.router.add_get("/v5/trade", self.trade.serve, allow_head=False)
         add_control_routes(app, self.faults, self.state, self._published_book)

@@ -156,6 +156,13 @@ class PriceLimitTopic(TimedTopic):
         return orjson.dumps({"topic": self.name, "data": self._published, "ts": now_ms})
 
 
+class StatusTopic(Topic):
+    """`system.status` of the stream `misc/status`: a notice when there is one, no history."""
+
+    def tell(self, notices: list[Json], now_ms: int) -> None:
+        self.send(orjson.dumps({"topic": self.name, "ts": now_ms, "data": notices}))
+
+
 class LiquidationTopic(TimedTopic):
     """`allLiquidation.{symbol}`: every liquidation since the last frame."""
 

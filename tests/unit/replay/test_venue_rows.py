@@ -24,6 +24,7 @@ NOT_TEXT = {
     "execution": {"isMaker", "seq"},
     "position": {
         *("positionIdx", "tradeMode", "riskId", "adlRankIndicator", "autoAddMargin", "seq"),
+        "openTime",
         "isReduceOnly",
     },
     "wallet": {"coin"},
