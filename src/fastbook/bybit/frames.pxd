@@ -4,7 +4,6 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbook.bybit.scan cimport Shape
-from fastbook.bybit.vectors cimport fastbook_head
 from fastbook.core.book cimport Book, Level, Update
 from fastbook.core.signals cimport SignalSet
 
@@ -26,13 +25,14 @@ cdef struct Topic:
     const int* qty_scale
     bint touched
     Shape price                 # of the last one, as text
-    fastbook_head head          # how its frames begin
+    void* head                  # fastbook_head: how its frames begin
 
 
 @cython.final
 cdef class BookDecoder:
     cdef Topic* table           # open addressing, a power of two rows, at most half full
     cdef Py_ssize_t table_size
+    cdef void* heads            # fastbook_head of each row; not typed here: it needs a C header
     cdef Level* bid_levels      # one frame is read whole before a book changes
     cdef Level* ask_levels
     cdef Topic* last_row        # of the last frame: the next one is often of the same topic

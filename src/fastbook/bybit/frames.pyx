@@ -27,7 +27,9 @@ import orjson
 from fastbook.bybit.scan cimport (
     FRAME_LEVELS_MAX, ids_and_end, level_array, literal, same_text, topic_words, type_and_ts,
 )
-from fastbook.bybit.vectors cimport fastbook_read, learn_head, read_frame, vectors_start
+from fastbook.bybit.vectors cimport (
+    fastbook_head, fastbook_read, learn_head, read_frame, vectors_start,
+)
 from fastbook.core.bits cimport load64
 from fastbook.core.book cimport (
     APPLY_APPLIED, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE, STATE_SYNCING,
@@ -107,6 +109,7 @@ cdef class BookDecoder:
 
     def __dealloc__(self):
         PyMem_Free(self.table)
+        PyMem_Free(self.heads)
         PyMem_Free(self.bid_levels)
         PyMem_Free(self.touched_rows)
 
@@ -197,7 +200,8 @@ cdef class BookDecoder:
 
     cdef bint scan_vectors(self, Topic* row, const char* data, Py_ssize_t size, Update* update) noexcept nogil:
         cdef fastbook_read found
-        if not read_frame(data, size, &row.head, row.price_scale[0], row.qty_scale[0],
+        cdef fastbook_head* head = <fastbook_head*> row.head
+        if not read_frame(data, size, head, row.price_scale[0], row.qty_scale[0],
                           <int64_t*> self.bid_levels, <int64_t*> self.ask_levels, &found):
             return False
         self.vector_frames += 1
@@ -209,7 +213,7 @@ cdef class BookDecoder:
         update.seq = found.seq
         update.ts_ms = found.ts_ms
         update.cts_ms = found.cts_ms
-        update.snapshot = row.head.snapshot
+        update.snapshot = head.snapshot
         return True
 
     cdef Topic* scan_words(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil:
@@ -245,8 +249,9 @@ cdef class BookDecoder:
         if p is NULL or self.scan_levels(row, p, end, update) is NULL:
             return NULL
         # Snapshots of a topic of deltas are too few to be remembered.
-        if self.vectors and (not update.snapshot or row.head.length == 0 or row.head.snapshot):
-            learn_head(&row.head, data, p + 1 - data, update.snapshot)
+        cdef fastbook_head* head = <fastbook_head*> row.head
+        if self.vectors and (not update.snapshot or head.length == 0 or head.snapshot):
+            learn_head(head, data, p + 1 - data, update.snapshot)
         return row
 
     cdef Topic* named_row(self, const char* topic, const char* end) noexcept nogil:
@@ -431,7 +436,10 @@ cdef class BookDecoder:
         while size < 2 * len(self._books):
             size *= 2
         cdef Topic* table = <Topic*> PyMem_Calloc(size, sizeof(Topic))
-        if table is NULL:
+        cdef fastbook_head* heads = <fastbook_head*> PyMem_Calloc(size, sizeof(fastbook_head))
+        if table is NULL or heads is NULL:
+            PyMem_Free(table)
+            PyMem_Free(heads)
             raise MemoryError()
         touched = self.touched_topics()
         cdef Topic* row
@@ -441,7 +449,9 @@ cdef class BookDecoder:
         cdef uint64_t hashed
         cdef uint64_t[TOPIC_WORDS] words
         PyMem_Free(self.table)
+        PyMem_Free(self.heads)
         self.table = table
+        self.heads = heads
         self.table_size = size
         self.last_row = NULL
         for topic, book in self._books.items():
@@ -457,6 +467,7 @@ cdef class BookDecoder:
             row.symbol_at = len(name) - len(book.symbol)
             memcpy(row.text, <const char*> name, len(name))
             row.book = <void*> book
+            row.head = &heads[i]
             row.price_scale = &book.price_scale
             row.qty_scale = &book.qty_scale
         self.touched_len = 0
