@@ -60,8 +60,9 @@ LEAVES = {
     "runtime.status": {"fastbook", "engine", "journal", "core", "types", "errors"},
     # The sections of the file are the parameters of the library's own parts.
     "runtime.config": {"strategy", "risk", "types", "errors", "runtime.secret"},
+    "runtime.state": {"types", "errors", "runtime.config"},
+    "runtime.build_id": set[str](),
 }
-LEAVES["runtime.state"] = {"types", "errors", "runtime.config"}
 COMMON = {
     *("types", "core", "clock", "errors"),
     *("runtime.config", "runtime.secret", "runtime.logs", "runtime.metrics"),
@@ -83,6 +84,8 @@ COMPOSITION = (
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
     "runtime.assembly",
     "runtime.memory",
+    *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
+    "runtime.run_options",
 )
 BELOW = LIBRARY | FACADE | LEAVES | PARTS
 MAY_IMPORT: dict[str, set[str]] = BELOW | {name: {*BELOW, *COMPOSITION} for name in COMPOSITION}

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fastbook import BookState
 from fastbook.bybit.instruments import parse_instruments
@@ -20,7 +17,6 @@ from fastbook.clock import Clock
 from fastbook.engine import PRIVATE_LINK
 from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireError
 from fastbook.replay.paper import PaperVenue
-from fastbook.risk import SizingParams
 from fastbook.types import (
     Category,
     Command,
@@ -38,13 +34,14 @@ from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
 from .bybit.rest import RestClient
 from .config import Config, Credentials, Endpoints
+from .custody import Custody
 from .garbage import collector_tuned
 from .latency import LatencyStages
 from .memory import Memory
 from .paper import PaperGateway
-from .recording.recorder import Recorder
 from .recording.tap import FrontDoor, RecordedClock, Tap, start_record
 from .report import Json, Report
+from .run_options import Gateway, RunOptions, presentable
 from .status import EventLines
 from .world import World
 
@@ -57,37 +54,6 @@ VENUE_CLOCK_S = 180.0
 WIND_DOWN_S_EXTRA = 6.0
 FATAL_WIND_DOWN_S_MAX = 2.0
 SYNC_S_MAX = 2.0
-
-
-OnStatus = Callable[[Json], None]
-Audit = Callable[["App"], Awaitable[Json]]
-
-
-class Gateway(Protocol):
-    """Where commands go and the account's truth comes from."""
-
-    def send(self, commands: Sequence[Command]) -> None: ...
-    async def reconcile(self, since_ms: int = 0) -> list[OrderEvent]: ...
-    async def close(self, grace_s: float = 3.0) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How one run is shown and ended."""
-
-    title: str
-    seconds: float | None = None
-    sizing: SizingParams = field(default_factory=SizingParams)
-    flatten: bool = True
-    """At the end, leave no position behind."""
-    on_status: OnStatus | None = None
-    audit: Audit | None = None
-    """Asked at the end, while the account can still be reached; its answer joins the summary."""
-    recorder: Recorder | None = None
-    """Keeps all that comes in and is decided; whoever made it closes it."""
-    stores: Path | None = None
-    """Folder of what is on its way to cache and history; None: neither, whatever the
-    configuration says."""
 
 
 def check_known(symbols: Sequence[str], known: set[object]) -> None:
@@ -112,6 +78,7 @@ class App:
         options: RunOptions,
         *,
         world: World | None = None,
+        custody: Custody | None = None,
     ) -> None:
         if config.risk is None:
             raise ConfigError("no [risk] section: without limits there is no trading")
@@ -131,6 +98,7 @@ class App:
         """Orders that left while their book was not SYNCED: must stay 0."""
         self.fatal: BaseException | None = None
         self._credentials = credentials
+        self._custody = custody
         self._rng = self._world.rng
         self._failed = asyncio.Event()
         self._reconcile_wanted = asyncio.Event()
@@ -177,7 +145,8 @@ class App:
         market = build_market(self.config, instruments)
         self.topics, self.decoder = market.topics, market.decoder
         self.books, self.signals = market.books, market.signals
-        recorder, token = self.options.recorder, self._world.token()
+        recorder, custody = self.options.recorder, self._custody
+        token = self._world.token() if custody is None else custody.keeper.nonce
         self.engine = build_engine(
             self.config,
             instruments,
@@ -201,6 +170,8 @@ class App:
         self.orders = self.engine.orders
         self.portfolio = self.engine.portfolio
         self.journal = self.engine.journal
+        if custody is not None:
+            custody.start(self.engine, instruments, self._command, self._take_in)
         self.events = EventLines(instruments)
         # Trades come as often as books: nobody reads them unless a strategy listens.
         self._trades_wanted = self.engine.listens_to_trades
@@ -292,6 +263,10 @@ class App:
     async def _trade(self, rest: RestClient, stop: asyncio.Event) -> Json:
         self.started_ns = self.clock.monotonic_ns()
         self._started_venue_ms = self._agreed_venue_ms = rest.venue_time.now_ms()
+        if self._custody is not None:
+            self._custody.open(self._now())
+            now_ms = self._started_venue_ms
+            self._agreed_venue_ms = self._custody.keeper.since_ms(now_ms) or now_ms
         if self.private is not None:
             self._on_private_link(False)  # not up yet: nothing is known for sure
         tasks = [
@@ -308,6 +283,9 @@ class App:
             task.add_done_callback(self._on_task_done)
         try:
             await self._until_stopped(stop)
+            self._command(ControlKind.PAUSE)
+            if not self.options.flatten:
+                self._command(ControlKind.CANCEL_ALL)  # at once; the rest of the end follows
             await self._until_synced()
             self.report.take_figures()
             await self._wind_down()
@@ -325,21 +303,11 @@ class App:
             self._drain_journal()
             if self._tap is not None:
                 self._tap.end()
+            if self._custody is not None:
+                self._custody.close(clean=not self.orders.working_count)
         if self.fatal is not None:
-            raise self._presentable(self.fatal)
+            raise presentable(self.fatal)
         return self.report.summary(self._audit)
-
-    @staticmethod
-    def _presentable(error: BaseException) -> BaseException:
-        """Whatever is not ours to raise is a mistake of ours: one sentence, and where it is."""
-        if isinstance(error, FastbookError):
-            return error
-        log.debug("internal error", exc_info=error)
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-        said = FastbookError(f"internal error: {type(error).__name__}: {error}{where}")
-        said.__cause__ = error
-        return said
 
     async def _until_synced(self) -> None:
         """A book may be on its way back just now: give it a moment."""
@@ -386,8 +354,15 @@ class App:
         """Long enough for an unknown create to be proved absent (see `Orders.apply`)."""
         return self.config.venue.recv_window_ms / 1000 + WIND_DOWN_S_EXTRA
 
-    def _command(self, kind: ControlKind) -> None:
-        self._send(self._front.on_control(Control(kind, "end of run"), self._now()))
+    def _command(self, kind: ControlKind, reason: str = "end of run") -> None:
+        self._send(self._front.on_control(Control(kind, reason), self._now()))
+
+    def halt(self, reason: str) -> None:
+        """The kill switch: HALTED until a person resumes, everything cancelled."""
+        if self._custody is not None:
+            self._custody.halt(reason)
+        else:
+            self._command(ControlKind.KILL, reason)
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """No long-lived task may end by itself: the run ends with it, and says why."""
@@ -425,8 +400,15 @@ class App:
             self._send(self._front.on_trades(trades, recv_ns))
 
     def _on_events(self, events: Sequence[OrderEvent], recv_ns: int) -> None:
+        custody = self._custody
         for event in events:
-            self._send(self._front.on_event(event, recv_ns))
+            commands = self._front.on_event(event, recv_ns)
+            if custody is not None:
+                custody.note(event)
+            self._send(commands)
+
+    def _take_in(self, events: list[OrderEvent]) -> None:
+        self._on_events(events, self._now())
 
     def _on_private_link(self, up: bool) -> None:
         self._private_gaps += not up
@@ -440,6 +422,8 @@ class App:
         self._send(self._front.on_link(name, up, recv_ns))
 
     def _send(self, commands: Sequence[Command]) -> None:
+        if commands and self._custody is not None:
+            commands = self._custody.release(commands)
         if not commands:
             return
         for command in commands:
@@ -466,6 +450,8 @@ class App:
                 self._reconcile_wanted.set()
                 continue
             now_ns = self._now()
+            if self._custody is not None:
+                self._send(self._custody.strays(events))
             self._on_events([e for e in events if not self._is_old(e)], now_ns)
             if gaps != self._private_gaps:
                 self._reconcile_wanted.set()  # asked before the link was lost: asked too early
@@ -501,7 +487,10 @@ class App:
         while True:
             due_ns = self.clock.monotonic_ns() + int(TIMER_S * 1e9)
             await asyncio.sleep(TIMER_S)
-            self.latency.loop_lag.record(max(0, self.clock.monotonic_ns() - due_ns))
+            lag_ns = max(0, self.clock.monotonic_ns() - due_ns)
+            self.latency.loop_lag.record(lag_ns)
+            if self._custody is not None:
+                self._custody.on_timer(lag_ns / 1e6)
             self._send(self._front.on_timer(self._now()))
             if self.engine.needs_reconcile:
                 self._reconcile_wanted.set()
@@ -520,6 +509,8 @@ class App:
         records = self.journal.drain()
         for record in records:
             self.events.add_record(record)
+            if self._custody is not None:
+                self._custody.note_record(record)
         if self._tap is not None:
             self._tap.drained(records)
         if self.memory is not None and records:

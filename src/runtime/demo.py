@@ -12,7 +12,7 @@ from pathlib import Path
 from fastbook.errors import ConfigError
 from fastbook.risk import SizingParams
 
-from .app import App, RunOptions
+from .app import App
 from .audit import audit_against
 from .chaos import Chaos
 from .children import Child, exchange_process
@@ -24,6 +24,7 @@ from .output import counted, print_json, to_json
 from .recording.recorder import Recorder
 from .report import Json
 from .run import endpoints_of, on_status, open_screen
+from .run_options import RunOptions
 from .secret import Secret
 from .summary import print_summary
 

@@ -6,21 +6,24 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from fastbook.errors import ConfigError, CredentialsError
 
-from .app import App, OnStatus, RunOptions
+from .app import App
 from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
+from .custody_open import open_custody
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .memory import check_stores
 from .output import counted, print_json, to_json
 from .recording.recorder import Recorder
 from .report import Json
+from .run_options import OnStatus, RunOptions
 from .secret import Secret
 from .state import place_of
 from .summary import ProgressLines, print_summary
@@ -88,7 +91,14 @@ async def run_config(
             stores=place_of(config),
         )
         await check_stores(config)
-        app = App(config, endpoints, credentials, options)
+        custody = open_custody(
+            config,
+            stack.enter_context(contextlib.ExitStack()),
+            at_venue=credentials is not None,
+            transient=exchange is not None,
+        )
+        app = App(config, endpoints, credentials, options, custody=custody)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, app.halt, "signal SIGUSR1")
         watch = contextlib.nullcontext() if exchange is None else exchange.needed(app.fail)
         with watch, logs_to(app.note if screen is not None else None):
             summary = await app.run(stop)

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from fastbook.runtime.cli import main
 
 COMMAND = (sys.executable, "-m", "fastbook.runtime")
 DEADLINE_S = 40.0
+STATE_DIR = tempfile.TemporaryDirectory(prefix="fastbook-state-")
+"""Of every command of this session: exchanges there have ports of their own, so states too."""
 
 RISK = """
 [risk]
@@ -38,7 +41,8 @@ CONFIG = '[market_data]\nsymbols = ["BTCUSDT", "ETHUSDT"]\n' + RISK
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Ours without any setting of fastbook, no history but where a test wants one, and `extra`."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith("FASTBOOK")}
-    return plain | {"FASTBOOK__HISTORY__URL": ""} | dict(extra or {})
+    plain |= {"FASTBOOK__HISTORY__URL": "", "FASTBOOK__STATE__DIR": STATE_DIR.name}
+    return plain | dict(extra or {})
 
 
 def fastbook(

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from fastbook import ApplyStatus, BookDecoder, BookState
 from fastbook.replay.source import read_frames
-from fastbook.runtime.app import App, RunOptions
+from fastbook.runtime.app import App
 from fastbook.runtime.demo import make_config
 from fastbook.runtime.files import read_lines
 from fastbook.runtime.recording.reader import Recording
 from fastbook.runtime.recording.recorder import Recorder
 from fastbook.runtime.report import Json
 from fastbook.runtime.run import endpoints_of
+from fastbook.runtime.run_options import RunOptions
 from fastbook.runtime.simulator.options import SimulatorOptions
 from fastbook.runtime.simulator.server import Simulator
 from fastbook.runtime.verify import Verifier

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fastbook import BookState
-from fastbook.runtime.app import App, RunOptions
+from fastbook.runtime.app import App
 from fastbook.runtime.audit import compare
 from fastbook.runtime.config import Config, Credentials
 from fastbook.runtime.demo import make_config
 from fastbook.runtime.report import Json
 from fastbook.runtime.run import endpoints_of
+from fastbook.runtime.run_options import RunOptions
 from fastbook.runtime.secret import Secret
 from fastbook.runtime.simulator.options import SimulatorOptions
 from fastbook.runtime.simulator.server import Simulator

@@ -31,6 +31,7 @@ class Order:
     booked_qty: int = 0  # what our ledger has booked
     updated_ms: int = 0
     reason: str = ""
+    restored: bool = False  # of an earlier process: known from its notes, not from memory
     absences: int = 0
     absent_ns: int = 0
     closed_ns: int = 0

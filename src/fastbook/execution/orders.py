@@ -121,6 +121,7 @@ class Orders:
             "contradictions": 0,
             "ghosts": 0,
             "strange_status": 0,
+            "vanished": 0,
             "foreign": 0,
         }
         self._count = 0
@@ -185,6 +186,20 @@ class Orders:
         self._file(order, now_ns)
         return order
 
+    def restore(self, order: Order, now_ns: int) -> None:
+        """Take in an order of an earlier process, state UNKNOWN; it falls due to be asked for.
+
+        It counts at its worst until the venue has told. Raises ValueError for an id that is known.
+        """
+        if order.client_id in self._orders or order.state is not OrderState.UNKNOWN:
+            raise ValueError(f"{order.client_id} cannot be restored")
+        order.restored = True
+        order.query_due_ns = now_ns
+        self._orders[order.client_id] = order
+        if order.order_id:
+            self._ids[order.order_id] = order.client_id
+        self._file(order, now_ns)
+
     def amend(self, order: Order, px: int, qty: int, now_ns: int) -> None:
         """Note an amend to `px` and the total `qty` before it is sent.
 
@@ -214,7 +229,8 @@ class Orders:
         `OrderAbsent` closes an UNKNOWN order as NEVER_ACCEPTED only after two such answers, a
         second or more apart, each given when the venue must already refuse the request as too
         old: its time is past the request's by the receive window and 2.5 s more, and so is
-        ours. An order that the gateway took, or that the venue has named, is never closed by it.
+        ours. An order that the gateway took, or that the venue has named, is never closed by it,
+        unless an earlier process sent it: then it is CANCELLED, because the venue forgets.
         """
         order_id = fact.order_id if isinstance(fact, (OrderAccepted, OrderUpdate)) else ""
         order = self.find(fact.client_id, order_id)
@@ -371,7 +387,9 @@ class Orders:
         order.reason = f"{fact.code} {fact.reason}"
 
     def _merge_absent(self, order: Order, fact: OrderAbsent, now_ns: int) -> None:
-        if order.state is not OrderState.UNKNOWN or order.acked or order.seen:
+        if order.state is not OrderState.UNKNOWN:
+            return
+        if (order.acked or order.seen) and not order.restored:
             return
         bound_ms = self.recv_window_ms + _ABSENCE_GRACE_MS
         if fact.venue_time_ms <= order.sent_ms + bound_ms:
@@ -382,7 +400,12 @@ class Orders:
             return
         order.absences += 1
         order.absent_ns = now_ns
-        if order.absences >= 2:
+        if order.absences >= 2 and (order.acked or order.seen):
+            # It did exist, in an earlier process' time: the venue forgets what ended long ago.
+            self.counters["vanished"] += 1
+            order.state = OrderState.CANCELLED
+            order.reason = "the venue has no trace of it any more"
+        elif order.absences >= 2:
             order.state = OrderState.NEVER_ACCEPTED
 
     def _book_on(self, order: Order, execution: Execution, now_ns: int) -> Booking:

@@ -156,15 +156,22 @@ class Store:
 
     # --- orders ----------------------------------------------------------------------------
 
-    def intents(self, orders: Sequence[StoredOrder]) -> None:
-        """Record what is about to be sent. One transaction; about 20 us for one order."""
+    def intents(
+        self, orders: Sequence[StoredOrder], documents: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Record what is about to be sent, and JSON documents with it: all of it, or nothing.
+
+        One transaction; about 20 us for one order, 30 with a document.
+        """
         rows = [_order_row(order) for order in orders]
         with self._writing():
-            if len(rows) == 1:
+            if len(rows) == 1 and not documents:
                 self._db.execute(_PUT_ORDER, rows[0])  # a transaction by itself
                 return
             with self._transaction():
                 self._db.executemany(_PUT_ORDER, rows)
+                for name, data in (documents or {}).items():
+                    self._db.execute(_PUT_DOCUMENT, (name, data, seal(name, data)))
 
     def facts(
         self,
@@ -209,7 +216,10 @@ class Store:
 
     def save(self, name: str, body: Mapping[str, object]) -> None:
         """Keep `body`, a JSON object, in the place of the last one of that name."""
-        data = orjson.dumps(body)
+        self.save_raw(name, orjson.dumps(body))
+
+    def save_raw(self, name: str, data: bytes) -> None:
+        """As `save`, of JSON that is text already."""
         with self._writing():
             self._db.execute(_PUT_DOCUMENT, (name, data, seal(name, data)))
 

@@ -1,0 +1,265 @@
+"""Kill engines, start them again, and compare what they wrote down with what the exchange has."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+import orjson
+from tests.integration.command import environment
+
+from fastbook.runtime.bybit.rest import RestClient
+from fastbook.runtime.config import Credentials, load
+from fastbook.runtime.secret import Secret
+from fastbook.runtime.state import place_of, read_open_orders
+from fastbook.runtime.system_clock import SystemClock
+from fastbook.types import Category
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEADLINE_S = 30.0
+SYMBOLS = 12
+Json = dict[str, Any]  # Any: JSON
+
+CONFIG = """
+[venue]
+rest_url = "{rest}"
+ws_public_url = "{ws_public}"
+ws_private_url = "{ws_private}"
+recv_window_ms = 1000
+
+[state]
+dir = "{state}"
+
+[market_data]
+symbols = {symbols}
+depth = 50
+
+[risk]
+position_pct_max = 1000.0
+exposure_pct_max = 5000.0
+daily_loss_pct_max = 90.0
+leverage_max = 50.0
+orders_per_second_max = 200
+entries_per_minute_max = 100000
+orders_open_max = 1000
+"""
+
+
+class Exchange:
+    """`fastbook simulate` in a process of its own, and its account as REST shows it."""
+
+    def __init__(self, *, symbols: int = SYMBOLS, rate: int = 1000) -> None:
+        self._args = ["--symbols", str(symbols), "--rate", str(rate), "--ip-requests", "0"]
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "fastbook.runtime", "simulate", *self._args),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environment(),
+        )
+        assert self._process.stdout is not None
+        self.where: Json = orjson.loads(await self._process.stdout.readline())
+        account = self.where["accounts"][0]
+        self.keys = {
+            "FASTBOOK_API_KEY": account["api_key"],
+            "FASTBOOK_API_SECRET": account["api_secret"],
+        }
+        credentials = Credentials(Secret(account["api_key"]), Secret(account["api_secret"]))
+        self.rest = RestClient(self.where["rest"], credentials, SystemClock())
+        rows = await self.rest.instruments(Category.LINEAR)
+        self.symbols = [row["symbol"] for row in rows]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.rest.close()
+        self._process.terminate()
+        await self._process.wait()
+
+    async def open_ids(self) -> list[str]:
+        page = await self.rest.open_orders(Category.LINEAR, settle="USDT")
+        return [row["orderLinkId"] for row in page.rows]
+
+    async def all_ids(self) -> list[str]:
+        page = await self.rest.order_history(Category.LINEAR)
+        return [*await self.open_ids(), *(row["orderLinkId"] for row in page.rows)]
+
+    async def positions(self) -> dict[str, Decimal]:
+        rows = await self.rest.positions(Category.LINEAR, ["USDT"])
+        sign = {"Buy": 1, "Sell": -1}
+        held = {row["symbol"]: sign.get(row["side"], 0) * Decimal(row["size"]) for row in rows}
+        return {symbol: qty for symbol, qty in held.items() if qty}
+
+
+class Engines:
+    """Starts engines, one at a time, in forks of one process that has everything loaded."""
+
+    def __init__(self, exchange: Exchange, folder: Path) -> None:
+        self.exchange = exchange
+        self.config = folder / "c.toml"
+        self.ledger = folder / "ledger"
+        self.ledger.touch()
+        self.config.write_text(
+            CONFIG.format(
+                **exchange.where,
+                state=folder / "state",
+                symbols=orjson.dumps(exchange.symbols).decode(),
+            )
+        )
+        self.place = place_of(load(self.config, {}))
+        self.pid = 0
+        self.kills = 0
+        self.active_ms: list[float] = []
+        self.restored: list[int] = []
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.kill.engine_process"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment(self.exchange.keys | {"FASTBOOK__STATE__DIR": str(self.place.parent)}),
+            cwd=ROOT,
+        )
+        await self.until("ready")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._process.returncode is None:
+            if self.pid:
+                os.kill(self.pid, signal.SIGKILL)
+            self._process.kill()
+            await self._process.wait()
+
+    async def start(self, point: str = "") -> None:
+        wanted = {"config": str(self.config), "ledger": str(self.ledger), "point": point}
+        assert self._process.stdin is not None
+        self._process.stdin.write(orjson.dumps(wanted) + b"\n")
+        self.pid = (await self.until("forked"))["pid"]
+
+    async def said(self) -> Json:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            line = await self._process.stdout.readline()
+        said: Json = orjson.loads(line)
+        return said
+
+    async def until(self, *what: str) -> Json:
+        """The next line that says one of `what`."""
+        while True:
+            said = await self.said()
+            if said["said"] == "active":
+                self.active_ms.append(said["ms"])
+                self.restored.append(said["restored"])
+            if said["said"] == "exited":
+                self.pid = 0
+            if said["said"] in what:
+                return said
+
+    async def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        said = await self.until("exited")
+        assert said["code"] == -signal.SIGKILL, said
+
+    # --- what must hold ---
+
+    async def check_after_kill(self) -> None:
+        """Everything that is open at the exchange was written down."""
+        self.kills += 1
+        kept = {order.client_id for order in read_open_orders(self.place)}
+        lost = set(await self.exchange.open_ids()) - kept
+        assert not lost, f"open at the exchange, and in no note: {sorted(lost)}"
+
+    async def check_end(self) -> Json:
+        """A clean run and its end: nothing open, nothing double, positions agree."""
+        await self.start()
+        assert (await self.until("active", "exited"))["said"] == "active"
+        await asyncio.sleep(0.5)
+        os.kill(self.pid, signal.SIGTERM)
+        ended = await self.until("ended", "exited")
+        assert ended["said"] == "ended", ended
+        await self.until("exited")
+        assert ended["working"] == 0, ended
+        assert await self.exchange.open_ids() == []
+        assert read_open_orders(self.place) == []
+        ids = await self.exchange.all_ids()
+        assert len(ids) == len(set(ids)), "an id was used twice"
+        written = self.ledger.read_text().split()
+        assert len(written) == len(set(written)), "an id was given out twice"
+        unknown = set(ids) - set(written)
+        assert not unknown, f"sent and never written down: {sorted(unknown)}"
+        here = {symbol: Decimal(qty) for symbol, qty in ended["positions"].items()}
+        assert here == await self.exchange.positions()
+        return {"ids": len(written), "at_exchange": len(ids), "strays": ended["strays"]}
+
+
+POINTS = (
+    *("epoch:before:1", "epoch:after:1", "intent:before:1", "intent:after:1"),
+    *("intent:before:9", "intent:after:9", "facts:before:3", "facts:after:3"),
+    *("upkeep:before:5", "upkeep:after:5", "send:before:4", "send:after:4"),
+    *("ack:before:2", "ack:after:2", "fill:before:2", "fill:after:2"),
+    *("reconciled:before:1", "reconciled:after:1"),
+    *("cancel_all:before:1", "cancel_all:after:1", "shutdown:before:1", "shutdown:after:1"),
+)
+AT_THE_END = ("cancel_all", "shutdown")
+
+
+async def kill_at_random(engines: Engines, rng: Random) -> None:
+    """At any moment of the start, and some while after it."""
+    await engines.start()
+    if rng.random() < 0.25:
+        await asyncio.sleep(rng.uniform(0.0, 0.5))
+    else:
+        assert (await engines.until("active", "exited"))["said"] == "active"
+        await asyncio.sleep(rng.uniform(0.0, 0.6))
+    await engines.kill()
+    await engines.check_after_kill()
+
+
+async def kill_at(engines: Engines, point: str) -> None:
+    await engines.start(point)
+    if point.partition(":")[0] in AT_THE_END:
+        said = await engines.until("active", "exited")
+        assert said["said"] == "active", said
+        await asyncio.sleep(0.2)
+        os.kill(engines.pid, signal.SIGTERM)
+    try:
+        said = await engines.until("exited")
+    except TimeoutError:
+        raise AssertionError(f"{point} was not reached in {DEADLINE_S:g} s") from None
+    assert said["code"] == -signal.SIGKILL, f"{point} was not reached: {said}"
+    await engines.check_after_kill()
+
+
+async def kill_many(folder: Path, count: int, *, seed: int = 7, seconds: float = 1e9) -> Json:
+    """Every named point, then random moments until `count` or the time is over; then the end."""
+    started = time.monotonic()
+    rng = Random(seed)
+    async with Exchange() as exchange, Engines(exchange, folder) as engines:
+        for point in POINTS * max(1, count // (3 * len(POINTS))):
+            await kill_at(engines, point)
+        while engines.kills < count and time.monotonic() - started < seconds:
+            await kill_at_random(engines, rng)
+        ended = await engines.check_end()
+        active = sorted(engines.active_ms)
+        return ended | {
+            "kills": engines.kills,
+            "restored": sum(engines.restored),
+            "active_ms_p50": active[len(active) // 2],
+            "active_ms_p99": active[int(len(active) * 0.99)],
+            "seconds": time.monotonic() - started,
+        }
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        print(asyncio.run(kill_many(Path(name), int(sys.argv[1]))))
