@@ -44,6 +44,9 @@ benchmarks-doc: $(VENV)/.bench  ## Everything with peers, a few minutes; writes 
 	$(BIN)/python -m bench.run --json build/benchmarks.json --page docs/benchmarks.md $(ARGS) \
 	  || test $$? -eq 4  # a missed target is on the page, and no reason not to write it
 
+bench-stores: $(VENV)/.bench  ## Stores: rows/s, cache lag, what an outage costs; two minutes
+	$(BIN)/python -m bench.stores $(ARGS)
+
 wheel: $(VENV)/.tools  ## Build the wheel and the source distribution into dist/
 	$(PIP_INSTALL) build
 	rm -rf dist && $(BIN)/python -m build --no-isolation
@@ -104,4 +107,4 @@ $(VENV)/.bench: $(VENV)/.test bench/requirements.txt
 
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check conserve dev bench benchmarks-doc instructions instructions-update asan wheel annotate clean
+.PHONY: help demo test check conserve dev bench benchmarks-doc bench-stores instructions instructions-update asan wheel annotate clean

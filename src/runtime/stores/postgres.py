@@ -1,8 +1,8 @@
 """The history in PostgreSQL, with TimescaleDB's hypertables where the server has them.
 
-A batch goes by binary COPY into temporary tables and from there, in the same transaction, into
-the real ones, leaving what is there already: a batch that was committed without our hearing of
-it can be sent again.
+A batch goes by binary COPY, in one transaction. When some of it is there already (it was committed
+without our hearing of it), the transaction has failed whole, and the batch goes by way of
+temporary tables, from which only what is new is inserted.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ import asyncpg
 from .history import MIGRATIONS, StoreError, StoreUnavailable, by_table
 from .schema import BY_NAME, TABLES, VERSION, Kind
 from .spool import Row
+
+Records = list[list[Any]]
+"""Values of one table's rows. Any: values of every kind of column."""
 
 CONNECT_S = 5.0
 COMMAND_S = 10.0
@@ -88,21 +91,33 @@ class PostgresHistory:
             db = self._db
             if db is None or db.is_closed():
                 raise StoreUnavailable("PostgreSQL: not connected")
-            added = 0
-            async with db.transaction():
-                for name, values in parts.items():
-                    records = [_record(name, row) for row in values]
-                    if not self._timescale:
-                        await self._partitions(db, name, records)
-                    await db.copy_records_to_table(
-                        f"in_{name}", records=records, columns=BY_NAME[name].names
-                    )
-                    answer = await db.execute(
-                        f"INSERT INTO {name} SELECT * FROM in_{name} ON CONFLICT DO NOTHING"
-                    )
-                    added += int(answer.rsplit(" ", 1)[1])
+            records = {name: _records(name, values) for name, values in parts.items()}
+            for name, rows_of in records.items():
+                await self._partitions(db, name, rows_of)
+            try:
+                async with db.transaction():
+                    added = await self._copy(db, records)
+            except asyncpg.UniqueViolationError:
+                # Some of it is there already: after a commit that was not heard of.
+                async with db.transaction():
+                    added = await self._copy_new(db, records)
             await self._prune(db)
             return added
+
+    async def _copy(self, db: asyncpg.Connection, records: dict[str, Records]) -> int:
+        for name, rows in records.items():
+            await db.copy_records_to_table(name, records=rows, columns=BY_NAME[name].names)
+        return sum(map(len, records.values()))
+
+    async def _copy_new(self, db: asyncpg.Connection, records: dict[str, Records]) -> int:
+        added = 0
+        for name, rows in records.items():
+            await db.copy_records_to_table(f"in_{name}", records=rows, columns=BY_NAME[name].names)
+            answer = await db.execute(
+                f"INSERT INTO {name} SELECT * FROM in_{name} ON CONFLICT DO NOTHING"
+            )
+            added += int(answer.rsplit(" ", 1)[1])
+        return added
 
     async def close(self) -> None:
         db, self._db = self._db, None
@@ -174,10 +189,10 @@ class PostgresHistory:
         await db.execute("INSERT INTO fastbook_schema VALUES ($1, $2)", VERSION, timescale)
         return timescale
 
-    async def _partitions(
-        self, db: asyncpg.Connection, name: str, records: list[tuple[Any, ...]]
-    ) -> None:
+    async def _partitions(self, db: asyncpg.Connection, name: str, records: Records) -> None:
         """A partition a table and UTC day, made when its first row comes."""
+        if self._timescale:
+            return
         for day in {record[0].date() for record in records}:
             part = f"{name}_{day:%Y%m%d}"
             if part in self._days:
@@ -209,11 +224,23 @@ class PostgresHistory:
                     self._days.discard(part)
 
 
-def _record(name: str, values: list[Any]) -> tuple[Any, ...]:
-    return tuple(
-        value if value is None or kind not in _CONVERT else _CONVERT[kind](value)
-        for value, (_, kind) in zip(values, BY_NAME[name].columns, strict=True)
-    )
+_COLUMNS = {
+    table.name: [
+        (i, _CONVERT[kind]) for i, (_, kind) in enumerate(table.columns) if kind in _CONVERT
+    ]
+    for table in TABLES
+}
+"""Of each table, what has to be converted, and how."""
+
+
+def _records(name: str, rows: Records) -> Records:
+    columns = _COLUMNS[name]
+    converted = [row.copy() for row in rows]
+    for row in converted:
+        for i, convert in columns:
+            if row[i] is not None:
+                row[i] = convert(row[i])
+    return converted
 
 
 def _brief(error: BaseException) -> str:

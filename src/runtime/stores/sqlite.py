@@ -111,10 +111,13 @@ class SqliteHistory:
 
 def _converted(table: Table, rows: list[list[Any]]) -> list[list[Any]]:
     at = [i for i, (_, kind) in enumerate(table.columns) if kind == "bytes"]
-    for row in rows:
+    if not at:
+        return rows
+    converted = [row.copy() for row in rows]
+    for row in converted:
         for i in at:
             row[i] = b64decode(row[i])
-    return rows
+    return converted
 
 
 # Names come from the fixed table of the schema, never from data.
