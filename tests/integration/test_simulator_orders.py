@@ -248,3 +248,26 @@ def test_private_topic_forms_cannot_be_mixed() -> None:
             assert (await ws.answer("subscribe"))["success"] is False
 
     run(scenario)
+
+
+def test_fast_fills_have_no_link_id_of_those_who_rested() -> None:
+    async def scenario(client: Client) -> None:
+        linear = {"category": "linear", "symbol": "BTCUSDT"}
+        limits = (await client.get("/v5/market/price-limit", **linear))["result"]
+        order = linear | {
+            "side": "Buy", "orderType": "Limit", "qty": "0.001", "price": limits["sellLmt"],
+        }  # fmt: skip
+        async with client.private("execution", "execution.fast") as ws:
+            high = limits["buyLmt"]
+            await client.post("/v5/order/create", **order, orderLinkId="rested")
+            await client.post("/v5/order/amend", **linear, orderLinkId="rested", price=high)
+            await client.post("/v5/order/create", **order | {"price": high}, orderLinkId="new")
+            for link_id, shown in (("rested", ""), ("new", "new")):
+                fast = (await ws.next())["data"][0]
+                whole = (await ws.next())["data"][0]
+                assert (whole["orderLinkId"], fast["orderLinkId"]) == (link_id, shown)
+                assert fast["execId"] == whole["execId"]
+                assert fast["isMaker"] is False
+                assert not {"execFee", "leavesQty"} & fast.keys()
+
+    run(scenario)

@@ -147,6 +147,7 @@ class Event:
     id: str
     created_ms: int
     rows: tuple[Row, ...]
+    nameless: frozenset[str] = frozenset()  # executions that the fast topic tells without link id
 
 
 class Account:

@@ -56,7 +56,9 @@ class Admission:
                 order.waiting and order.instrument is instrument and order.stop_type == "Stop"
                 for order in account.open_orders.values()
             )
-            if stops >= self._rules.conditional_orders_max:
+            rules = self._rules
+            most = rules.spot_conditional_orders_max if spot else rules.conditional_orders_max
+            if stops >= most:
                 code = intake.SPOT_TOO_MANY_ORDERS if spot else intake.TOO_MANY_STOPS
                 raise VenueError(code, "The number of stop orders exceeds the limit")
             return

@@ -40,6 +40,7 @@ class VenueRules:
     funding_interval_ms: int = 8 * 3600 * 1000
     insurance_fund: Decimal = Decimal(1_000_000)  # USD; used up, winners pay (deleveraging)
     conditional_orders_max: int = 10  # per account and symbol, waiting for their trigger
+    spot_conditional_orders_max: int = 30  # the same of spot
     active_orders_max: int = 500  # per account and symbol (spot: per account)
     closed_orders_max: int = 10_000  # remembered per account
     executions_max: int = 20_000  # remembered per account
@@ -55,7 +56,7 @@ class VenueRules:
             problems.append(f"leverage must be at least 1, was {self.leverage}")
         for name in (
             *("active_orders_max", "closed_orders_max", "executions_max", "events_max"),
-            *("conditional_orders_max", "funding_interval_ms"),
+            *("conditional_orders_max", "spot_conditional_orders_max", "funding_interval_ms"),
         ):
             if getattr(self, name) < 1:
                 problems.append(f"{name} must be at least 1, was {getattr(self, name)}")
@@ -74,6 +75,7 @@ class Told:
     changed: int = 0  # orders noted
     orders: list[Row] = field(default_factory=list)
     executions: list[Row] = field(default_factory=list)
+    nameless: set[str] = field(default_factory=set)  # see Event
     fills: list[tuple[Order, int]] = field(default_factory=list)  # (order, quantity)
 
     def note(self, order: Order) -> None:
@@ -202,7 +204,9 @@ class Clearing:
         if told.orders:
             account.tell(Event("order", category, match_id, now_ms, tuple(told.orders)))
         if told.executions:
-            account.tell(Event("execution", category, match_id, now_ms, tuple(told.executions)))
+            rows = tuple(told.executions)
+            nameless = frozenset(told.nameless)
+            account.tell(Event("execution", category, match_id, now_ms, rows, nameless))
         figures = self.figures(account)
         if instrument.category is not Category.SPOT:
             held = [account.position(instrument, idx) for idx in account.indexes(instrument)]

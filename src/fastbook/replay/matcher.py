@@ -134,6 +134,7 @@ class Matcher:
             book = self.books[order.instrument.index]
             book.rest(order.number, order.side, order.px, order.leaves, order.account)
             self.resting[order.number] = order
+            order.rested = True
             account.set_resting(order, add=True)
         else:
             self.end(order, "UNKNOWN", "EC_NoImmediateQtyToFill")
@@ -232,6 +233,8 @@ class Matcher:
             mine = told.setdefault(taker.account, Told(self.accounts[taker.account].silent))
             mine.executions.append(row)
             mine.fills.append((taker, qty))
+            if taker.rested:  # a maker that an amend has made a taker
+                mine.nameless.add(trade_id)
             self._trades.append(
                 PublicTrade(instrument.index, taker.side, px, qty, now_ms, trade_id, seq)
             )

@@ -91,6 +91,7 @@ class Order:
     trigger: Trigger | None = None
     trail: int = 0  # distance of a trailing stop
     active_px: int = 0  # where it starts to follow; 0: at once
+    rested: bool = False  # it has been on the book
     fresh: bool = False  # its trigger is new: prices of the past do not count
     protection: Protection = NO_PROTECTION
     tpsl_mode: str = "UNKNOWN"

@@ -162,7 +162,11 @@ class PrivateSession(Session):
     def push(self, event: Event) -> None:
         """Queue one event under every topic name that it was subscribed by."""
         if event.topic == "execution":
-            fast = [fast_row(row) for row in event.rows if row["execType"] == "Trade"]
+            fast = [
+                fast_row(row, nameless=row["isMaker"] or row["execId"] in event.nameless)
+                for row in event.rows
+                if row["execType"] == "Trade"
+            ]
             for name in ("execution.fast", f"execution.fast.{event.category}"):
                 if name in self._topics and fast:
                     self._push({"topic": name}, fast)
@@ -259,9 +263,12 @@ class PrivateSession(Session):
         return ""
 
 
-def fast_row(row: Row) -> Row:
-    """An execution as the fast topic has it: fewer keys, and makers without their own id."""
+def fast_row(row: Row, *, nameless: bool) -> Row:
+    """An execution as the fast topic has it: fewer keys, some of them without their own id.
+
+    `nameless`: of makers, and of those whom an amend of the price has made takers.
+    """
     fast = {key: row[key] for key in FAST_KEYS}
-    if row["isMaker"]:
+    if nameless:
         fast["orderLinkId"] = ""
     return fast

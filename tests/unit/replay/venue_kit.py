@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -71,7 +72,7 @@ class Desk:
     """One venue, two rich accounts (`maker`, `taker`), time that stands still."""
 
     def __init__(self, rules: VenueRules | None = None, balance: str = "1000000") -> None:
-        self.instruments = [*LINEAR, SPOT]
+        self.instruments = [replace(i) for i in (*LINEAR, SPOT)]  # a test may change them
         self.books = [MatchingBook() for _ in self.instruments]
         self.venue = Venue(self.instruments, self.books, rules, seed=3)
         coins = {"USDT": Decimal(balance), "ETH": Decimal(1000)}
