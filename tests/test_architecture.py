@@ -83,6 +83,7 @@ COMPOSITION = (
     *("runtime.verify", "runtime.record"),
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
     "runtime.assembly",
+    "runtime.strategies",
     "runtime.memory",
     *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
     "runtime.run_options",

@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from fastbook import Book, BookDecoder, SignalSet
+from fastbook.bybit.codes import REDUCE_ONLY_SYMBOL
 from fastbook.clock import Clock
 from fastbook.engine import Engine
 from fastbook.errors import ConfigError
 from fastbook.execution import Executor, Orders, Portfolio
 from fastbook.journal import Journal
-from fastbook.risk import RiskGate, Sizer, SizingParams
+from fastbook.risk import Budget, RiskGate, Sizer, SizingParams
 from fastbook.strategy.base import Strategy
-from fastbook.strategy.mean_reversion import MeanReversion
 from fastbook.types import Instrument
 
 from .config import Config
+from .strategies import build_strategies, build_with_budgets
+
+__all__ = ["Market", "build_engine", "build_market", "build_strategies"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +54,6 @@ def build_market(config: Config, instruments: Sequence[Instrument]) -> Market:
     return Market(topics=topics, decoder=decoder, books=books, signals=signals)
 
 
-def build_strategies(config: Config) -> list[Strategy]:
-    """New strategies, as configured; they hold state, so every engine needs its own."""
-    return [MeanReversion(config.strategy.mean_reversion)]
-
-
 def build_engine(
     config: Config,
     instruments: Sequence[Instrument],
@@ -75,16 +73,24 @@ def build_engine(
     """
     if config.risk is None:
         raise ConfigError("no [risk] section: without limits there is no trading")
+    if sizing is None or sizing == SizingParams():
+        sizing = config.sizing
+    budgets: dict[str, Budget] = {}
+    if strategies is None:
+        strategies, budgets = build_with_budgets(config)
+    gate = RiskGate(config.risk, Sizer(sizing), symbols=config.symbol_limits, budgets=budgets)
     orders = Orders(orders_epoch, recv_window_ms=config.venue.recv_window_ms)
     return Engine(
         instruments,
         books,
         signals,
-        build_strategies(config) if strategies is None else strategies,
-        RiskGate(config.risk, Sizer(sizing)),
+        strategies,
+        gate,
         Executor(orders),
         orders,
         Portfolio(instruments, balance=balance),
         Journal(),
         clock,
+        protection=config.protection,
+        reduce_only_codes=REDUCE_ONLY_SYMBOL,
     )

@@ -2,7 +2,6 @@
 
 from fastbook.engine.desk import OPERATOR
 from fastbook.engine.engine import PRIVATE_LINK, Engine
-from fastbook.engine.protection import ProtectionParams
 from fastbook.engine.stats import Stats
 
-__all__ = ["OPERATOR", "PRIVATE_LINK", "Engine", "ProtectionParams", "Stats"]
+__all__ = ["OPERATOR", "PRIVATE_LINK", "Engine", "Stats"]

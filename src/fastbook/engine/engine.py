@@ -14,7 +14,7 @@ from fastbook.clock import Clock
 from fastbook.core.states import BookState
 from fastbook.engine.desk import Desk, checked
 from fastbook.engine.lanes import SignalRows
-from fastbook.engine.protection import OFF, Protection, ProtectionParams
+from fastbook.engine.protection import Protection
 from fastbook.engine.roster import Roster
 from fastbook.engine.watch import AccountWatch
 from fastbook.errors import ConfigError
@@ -22,6 +22,7 @@ from fastbook.execution import Booking, Change, Executor, Order, Orders, Portfol
 from fastbook.execution.portfolio import CASH_ONLY
 from fastbook.journal import Journal
 from fastbook.risk import Health, RiskGate
+from fastbook.risk.protection import OFF, ProtectionParams
 from fastbook.strategy.bars import Bar
 from fastbook.strategy.base import BookView, PositionView, Strategy
 from fastbook.types import (

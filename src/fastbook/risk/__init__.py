@@ -2,6 +2,7 @@
 
 from fastbook.risk.gate import RiskGate
 from fastbook.risk.limits import ADOPT, HALT, REDUCE_ONLY, Budget, RiskLimits, SymbolLimits
+from fastbook.risk.protection import ProtectionParams
 from fastbook.risk.sizing import Sizer, SizingParams, TrackRecord, kelly
 from fastbook.risk.view import AccountView, Health
 
@@ -12,6 +13,7 @@ __all__ = [
     "AccountView",
     "Budget",
     "Health",
+    "ProtectionParams",
     "RiskGate",
     "RiskLimits",
     "Sizer",

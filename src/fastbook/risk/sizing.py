@@ -54,7 +54,7 @@ class SizingParams:
         if not problems and self.volatility_bps_target <= 0:
             problems.append("volatility_bps_target must be above 0")
         if problems:
-            raise ConfigError("risk.sizing: " + "; ".join(problems))
+            raise ConfigError("sizing: " + "; ".join(problems))
 
 
 _UNBOUNDED = {"trades_min", "volatility_bps_target"}

@@ -2,6 +2,7 @@
 
 from fastbook.strategy.bars import Bar, BarBuilder, BarSource
 from fastbook.strategy.base import BookView, PositionView, Row, Strategy, touch
+from fastbook.strategy.market_maker import MarketMaker, MarketMakerParams
 from fastbook.strategy.mean_reversion import MeanReversion, MeanReversionParams
 
 __all__ = [
@@ -9,6 +10,8 @@ __all__ = [
     "BarBuilder",
     "BarSource",
     "BookView",
+    "MarketMaker",
+    "MarketMakerParams",
     "MeanReversion",
     "MeanReversionParams",
     "PositionView",

@@ -7,14 +7,14 @@ are the source article's, with the sign of the imbalance put right (see `Book.im
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from fastbook.core.signals import Signal
 from fastbook.core.states import BookState
-from fastbook.errors import ConfigError
 from fastbook.strategy.base import BookView, PositionView, Row, Strategy, touch
+from fastbook.strategy.checks import refuse
 from fastbook.types import Category, Instrument, OrderIntent, OrderType, Side, TimeInForce
 
 _ZSCORE = int(Signal.ZSCORE)
@@ -42,17 +42,11 @@ class MeanReversionParams:
     """Between two entries in one symbol."""
     exit_retry_ms: int = 250
     """Between two attempts to leave."""
+    holding_s_max: float = 0.0
+    """Seconds after which a position is left whatever it is worth; 0 = never."""
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{f.name} must be a finite number, was {value!r}"
-            for f in fields(self)
-            if not _finite(value := getattr(self, f.name))
-        ]
-        if not problems:
-            problems = [text for ok, text in self._rules() if not ok]
-        if problems:
-            raise ConfigError("strategy.mean_reversion: " + "; ".join(problems))
+        refuse("strategy.mean_reversion", self, MeanReversionParams, self._rules)
 
     def _rules(self) -> list[tuple[bool, str]]:
         return [
@@ -78,11 +72,8 @@ class MeanReversionParams:
             ),
             (self.cooldown_ms >= 0, f"cooldown_ms must not be negative: {self.cooldown_ms}"),
             (self.exit_retry_ms >= 0, f"exit_retry_ms must not be negative: {self.exit_retry_ms}"),
+            (self.holding_s_max >= 0, f"holding_s_max must not be negative: {self.holding_s_max}"),
         ]
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class MeanReversion(Strategy):
@@ -105,10 +96,25 @@ class MeanReversion(Strategy):
         self._exit_retry_ns = self.params.exit_retry_ms * 1_000_000
         self._entered_ns: dict[int, int] = {}  # instrument -> when it last asked
         self._left_ns: dict[int, int] = {}
+        self._symbols: dict[str, int] = {}
+        self._holding_ns = int(self.params.holding_s_max * 1e9)
+        self._held_since_ns: dict[int, int] = {}  # where it was first seen to hold something
 
     def on_start(self, instruments: Sequence[Instrument]) -> None:
+        self._symbols = {i.symbol: i.index for i in instruments}
         self._entered_ns.clear()
         self._left_ns.clear()
+        self._held_since_ns.clear()
+
+    def state(self) -> dict[str, Any]:  # Any: JSON
+        """Since when what is held: a restart does not start the time anew."""
+        held = self._held_since_ns
+        return {"held_since_ns": {s: held[i] for s, i in self._symbols.items() if i in held}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # Any: JSON
+        for symbol, since_ns in state["held_since_ns"].items():
+            if symbol in self._symbols:
+                self._held_since_ns[self._symbols[symbol]] = int(since_ns)
 
     def on_book(self, book: BookView, row: Row, position: PositionView) -> Iterable[OrderIntent]:
         z = row[_ZSCORE]
@@ -135,6 +141,7 @@ class MeanReversion(Strategy):
         if last is not None and book.recv_ns - last < self._cooldown_ns:
             return ()
         self._entered_ns[instrument.index] = book.recv_ns
+        self._held_since_ns.pop(instrument.index, None)
         return self._intent(
             book,
             instrument,
@@ -174,6 +181,10 @@ class MeanReversion(Strategy):
             return f"stop loss at {gain_pct:.3f} %"
         if gain_pct >= p.take_profit_pct:
             return f"take profit at {gain_pct:.3f} %"
+        if self._holding_ns:
+            since_ns = self._held_since_ns.setdefault(position.instrument.index, book.recv_ns)
+            if book.recv_ns - since_ns >= self._holding_ns:
+                return f"held for {(book.recv_ns - since_ns) // 1_000_000_000} s"
         # A long was opened at a negative z: reverted when z comes up to -exit_z or beyond.
         if z * sign >= -p.exit_z:
             return f"reverted to z {z:.2f}"

@@ -32,10 +32,10 @@ from .sections import (
     MarketDataConfig,
     MetricsConfig,
     StateConfig,
-    StrategyConfig,
     VenueConfig,
     WatchdogConfig,
 )
+from .strategies import OwnStrategy, StrategyConfig, StrategySlot
 
 __all__ = [
     "ENDPOINTS",
@@ -53,9 +53,11 @@ __all__ = [
     "MarketDataConfig",
     "MeanReversionParams",
     "MetricsConfig",
+    "OwnStrategy",
     "RiskLimits",
     "StateConfig",
     "StrategyConfig",
+    "StrategySlot",
     "VenueConfig",
     "WatchdogConfig",
     "effective",
@@ -89,12 +91,22 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None)
         raise ConfigError(f"{path}:{line}: is not UTF-8") from e
     if not text.strip():
         raise ConfigError(f"{path}: is empty; examples/runtime.toml shows every key")
-    return parse(text, name=str(path), environ=environ)
+    return parse(text, name=str(path), environ=environ, folder=path.parent)
 
 
-def parse(text: str, *, name: str, environ: Mapping[str, str] | None = None) -> Config:
-    """As `load`, of a text; `name` stands for the file in messages."""
-    return read(text, name, os.environ if environ is None else environ)
+def parse(
+    text: str,
+    *,
+    name: str,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Config:
+    """As `load`, of a text; `name` stands for the file in messages.
+
+    Files of strategies are looked for from `folder`, by default the working directory.
+    """
+    environ = os.environ if environ is None else environ
+    return read(text, name, environ, folder or Path())
 
 
 def effective(config: Config) -> list[tuple[str, object, str]]:

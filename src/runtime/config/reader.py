@@ -7,52 +7,76 @@ import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastbook.errors import ConfigError
+from fastbook.risk.limits import SymbolLimits
 
 from .rules import ValueProblem, breach, convert, rule_of, show
-from .sections import OPTIONAL_SECTIONS, SECTIONS, Config, StrategyConfig
+from .sections import OPTIONAL_SECTIONS, SECTIONS, Config
+from .strategies import (
+    SLOT_KEYS,
+    Given,
+    OwnStrategy,
+    StrategyConfig,
+    StrategySlot,
+    class_place,
+    name_problem,
+)
 from .toml_lines import key_lines, line_of
 
 ENV_PREFIX = "FASTBOOK__"
+CLASS = "class"
+"""Key of a [strategy.NAME] of the user's own."""
+SYMBOLS = "risk.symbols"
+"""Above the sections of single symbols."""
 
 _SECRET_NAME = re.compile(
     r"(?:api_?)?key|(?:api_?)?secret|password|passphrase|passwd|token|private_key", re.IGNORECASE
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    value: object
-    origin: str
-    from_env: bool
+def read(text: str, name: str, environ: Mapping[str, str], folder: Path) -> Config:
+    """The configuration of `text` and `environ`. Raises `ConfigError` with every problem.
 
-
-def read(text: str, name: str, environ: Mapping[str, str]) -> Config:
-    """The configuration of `text` and `environ`. Raises `ConfigError` with every problem."""
+    Files that it names are looked for from `folder`.
+    """
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"{name}: is not TOML: {e}") from e
-    reading = _Reading(name, key_lines(text))
+    reading = _Reading(name, key_lines(text), folder)
     reading.take_file(tables)
     reading.take_environment(environ)
     sections = {section: reading.build(section, cls) for section, cls in SECTIONS.items()}
     reading.check_together(sections)
+    own = reading.own_strategies()
+    symbol_limits = reading.symbol_limits()
     if reading.problems:
         raise ConfigError("\n".join(reading.problems))
-    strategy = StrategyConfig(mean_reversion=sections.pop("strategy.mean_reversion"))  # type: ignore[arg-type]  # SECTIONS says so
+    strategy = StrategyConfig(
+        mean_reversion=sections.pop("strategy.mean_reversion"),  # type: ignore[arg-type]  # SECTIONS says so
+        market_maker=sections.pop("strategy.market_maker"),  # type: ignore[arg-type]  # as above
+        own=own,
+        mentioned=frozenset(reading.mentioned),
+    )
     origins = {key: given.origin for key, given in reading.given.items()}
-    return Config(strategy=strategy, origins=origins, **sections)  # type: ignore[arg-type]  # SECTIONS says so
+    return Config(strategy=strategy, symbol_limits=symbol_limits, origins=origins, **sections)  # type: ignore[arg-type]  # as above
 
 
 class _Reading:
-    def __init__(self, name: str, lines: dict[str, int]) -> None:
+    def __init__(self, name: str, lines: dict[str, int], folder: Path) -> None:
         self._name = name
         self._lines = lines
-        self.given: dict[str, _Given] = {}
+        self._folder = folder
+        self._classes: dict[str, type] = dict(SECTIONS)
+        """By section; those that only this file has are added."""
+        self._own: dict[str, dict[str, Given]] = {}
+        self.given: dict[str, Given] = {}
+        self.mentioned: set[str] = set()
+        """Names of the [strategy.NAME] that were given."""
         self.problems: list[str] = []
 
     # What was given.
@@ -61,8 +85,11 @@ class _Reading:
         for name, value in tables.items():
             key = prefix + name
             if key in SECTIONS and isinstance(value, dict):
-                for field_name, field_value in value.items():
-                    self._take(key, field_name, field_value, self._place(f"{key}.{field_name}"))
+                self._take_section(key, value)
+            elif prefix == "strategy." and isinstance(value, dict) and CLASS in value:
+                self._take_own(name, value)
+            elif key == SYMBOLS and isinstance(value, dict):
+                self._take_symbols(value)
             elif isinstance(value, dict) and any(s.startswith(key + ".") for s in SECTIONS):
                 self.take_file(value, key + ".")
             elif key in SECTIONS:
@@ -73,13 +100,52 @@ class _Reading:
                     f"{self._place(key)}: unknown {kind} {key}{_nearest(key, SECTIONS)}"
                 )
 
+    def _take_section(self, section: str, table: Mapping[str, object]) -> None:
+        if section.startswith("strategy."):
+            self.mentioned.add(section.removeprefix("strategy."))
+        for name, value in table.items():
+            if f"{section}.{name}" == SYMBOLS:
+                self.take_file({name: value}, f"{section}.")
+            else:
+                self._take(section, name, value, self._place(f"{section}.{name}"))
+
+    def _take_own(self, name: str, table: Mapping[str, object]) -> None:
+        """A strategy of the user's: what is not every strategy's is a parameter of its own."""
+        section = f"strategy.{name}"
+        self._classes[section] = StrategySlot
+        self.mentioned.add(name)
+        if problem := name_problem(name):
+            self.problems.append(f"{self._place(section)}: {section}: {problem}")
+        own = self._own.setdefault(name, {})
+        for key, value in table.items():
+            place = self._place(f"{section}.{key}")
+            if key in SLOT_KEYS:
+                self._take(section, key, value, place)
+            else:
+                own[key] = Given(value, place, from_env=False)
+
+    def _take_symbols(self, tables: Mapping[str, object]) -> None:
+        for symbol, table in tables.items():
+            section = f"{SYMBOLS}.{symbol}"
+            if not isinstance(table, dict):
+                self.problems.append(f"{self._place(section)}: {section} must be a section")
+                continue
+            self._classes[section] = SymbolLimits
+            for name, value in table.items():
+                self._take(section, name, value, self._place(f"{section}.{name}"))
+
     def take_environment(self, environ: Mapping[str, str]) -> None:
         for variable in sorted(environ):
             if not variable.startswith(ENV_PREFIX):
                 continue
             *path, field_name = variable[len(ENV_PREFIX) :].lower().split("__")
             section = ".".join(path)
-            if section in SECTIONS:
+            own = self._own.get(section.removeprefix("strategy."))
+            if own is not None and field_name not in SLOT_KEYS:
+                own[field_name] = Given(environ[variable], variable, from_env=True)
+            elif section in self._classes:
+                if section.startswith("strategy."):
+                    self.mentioned.add(section.removeprefix("strategy."))
                 self._take(section, field_name, environ[variable], variable, from_env=True)
             else:
                 hint = _nearest(section, SECTIONS)
@@ -88,10 +154,10 @@ class _Reading:
     def _take(
         self, section: str, name: str, value: object, origin: str, *, from_env: bool = False
     ) -> None:
-        known = [f.name for f in fields(SECTIONS[section])]
+        known = [f.name for f in fields(self._classes[section])]
         # The value of a name we do not know is never shown: it may be a secret, misspelt.
         if name in known:
-            self.given[f"{section}.{name}"] = _Given(value, origin, from_env)
+            self.given[f"{section}.{name}"] = Given(value, origin, from_env)
         elif _SECRET_NAME.fullmatch(name):
             self.problems.append(
                 f"{origin}: {section}.{name}: a secret does not stand in the configuration: give"
@@ -152,6 +218,39 @@ class _Reading:
                 self.problems.append(f"{place}: {section}.{complaint}")
         return None
 
+    def own_strategies(self) -> dict[str, OwnStrategy]:
+        found: dict[str, OwnStrategy] = {}
+        for name, given in self._own.items():
+            section = f"strategy.{name}"
+            slot = self.build(section, StrategySlot)
+            named = given.pop(CLASS)
+            where = class_place(named.value, self._folder)
+            if where is None:
+                self.problems.append(
+                    f"{named.origin}: {section}.{CLASS} = {show(named.value)}: must be a file and"
+                    ' a class in it, such as "mybot.py:MyBot"'
+                )
+            elif isinstance(slot, StrategySlot):
+                file, class_name = where
+                found[name] = OwnStrategy(
+                    name=name,
+                    file=file,
+                    class_name=class_name,
+                    slot=slot,
+                    params=given,
+                    place=self._place(section),
+                )
+        return found
+
+    def symbol_limits(self) -> dict[str, SymbolLimits]:
+        prefix = f"{SYMBOLS}."
+        built = {
+            section.removeprefix(prefix): self.build(section, SymbolLimits)
+            for section in self._classes
+            if section.startswith(prefix)
+        }
+        return {symbol: one for symbol, one in built.items() if isinstance(one, SymbolLimits)}
+
     def check_together(self, sections: Mapping[str, object | None]) -> None:
         """Rules that span sections."""
         venue, execution = sections["venue"], sections["execution"]
@@ -168,7 +267,7 @@ class _Reading:
         return f"{self._name}:{line}" if line else self._name
 
 
-def _password_problem(given: _Given) -> str:
+def _password_problem(given: Given) -> str:
     if given.from_env or not isinstance(given.value, str) or "@" not in given.value:
         return ""
     try:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from fastbook.errors import ConfigError
-from fastbook.risk.limits import RiskLimits
-from fastbook.strategy.mean_reversion import MeanReversionParams
+from fastbook.risk.limits import RiskLimits, SymbolLimits
+from fastbook.risk.protection import ProtectionParams
+from fastbook.risk.sizing import SizingParams
 
 from .endpoints import ENDPOINTS, ENVIRONMENTS, SIMULATOR, Endpoints, is_loopback, url_problem
 from .rules import setting
+from .strategies import MarketMakerSection, MeanReversionSection, StrategyConfig
 
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,39}")
 _BIND = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]/@\s]+)):(\d{1,5})")
@@ -176,6 +178,9 @@ class ExecutionConfig:
     entry: str = setting("ws", "ws | rest", choices=("ws", "rest"))
     requests_in_flight_max: int = setting(8, "creates and amends at once", least=1, most=64)
     cancels_in_flight_max: int = setting(8, "cancels at once, beside the others", least=1, most=64)
+    reconcile_every_s: float = setting(
+        5.0, "s between two looks at the account beside the private stream", least=1, most=600
+    )
     queue_max: int = setting(64, "requests waiting; a full queue refuses", least=1, most=10_000)
 
 
@@ -246,11 +251,6 @@ class AdvisorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyConfig:
-    mean_reversion: MeanReversionParams = field(default_factory=MeanReversionParams)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set, checked. `risk` None means: no trading."""
 
@@ -258,6 +258,8 @@ class Config:
     market_data: MarketDataConfig
     strategy: StrategyConfig
     risk: RiskLimits | None
+    sizing: SizingParams
+    protection: ProtectionParams
     execution: ExecutionConfig
     state: StateConfig
     watchdog: WatchdogConfig
@@ -266,6 +268,8 @@ class Config:
     metrics: MetricsConfig
     dashboard: DashboardConfig
     advisor: AdvisorConfig
+    symbol_limits: Mapping[str, SymbolLimits] = field(default_factory=dict)
+    """Of the sections [risk.symbols.SYMBOL]."""
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Dotted key -> where its value came from; a key that is not here has its default."""
 
@@ -273,8 +277,11 @@ class Config:
 SECTIONS: dict[str, type] = {
     "venue": VenueConfig,
     "market_data": MarketDataConfig,
-    "strategy.mean_reversion": MeanReversionParams,
+    "strategy.mean_reversion": MeanReversionSection,
+    "strategy.market_maker": MarketMakerSection,
     "risk": RiskLimits,
+    "sizing": SizingParams,
+    "protection": ProtectionParams,
     "execution": ExecutionConfig,
     "state": StateConfig,
     "watchdog": WatchdogConfig,

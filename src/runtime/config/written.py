@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import Field, fields
+from typing import Any
 
 from .rules import rule_of
 from .sections import SECTIONS, Config
@@ -29,7 +30,24 @@ def config_text(config: Config) -> str:
                 set_here.append(f"{f.name} = {_toml(value)}")
         if set_here:
             lines += [f"[{section}]", *set_here, ""]
-    return "\n".join(lines)
+    for symbol, limits in config.symbol_limits.items():
+        lines += [f"[risk.symbols.{symbol}]"]
+        lines += _set_values(limits, fields(limits), f"risk.symbols.{symbol}", config)
+    for name, own in config.strategy.own.items():
+        lines += [f"[strategy.{name}]", f"class = {_toml(f'{own.file}:{own.class_name}')}"]
+        lines += _set_values(own.slot, fields(own.slot), f"strategy.{name}", config)
+        lines += [f"{key} = {_toml(given.value)}" for key, given in own.params.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _set_values(
+    values: object, of: tuple[Field[Any], ...], section: str, config: Config
+) -> list[str]:  # Any: a field of any type
+    return [
+        f"{f.name} = {_toml(getattr(values, f.name))}"
+        for f in of
+        if f"{section}.{f.name}" in config.origins and getattr(values, f.name) is not None
+    ]
 
 
 def _toml(value: object) -> str:
