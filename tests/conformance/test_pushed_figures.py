@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
 import ccxt.pro
 import pytest
-from tests.conformance.ccxt_session import MARKETS, trade
+from tests.conformance.ccxt_session import MARKETS, SWAP, trade
 from tests.conformance.local_exchange import LocalExchange
 from tests.conformance.pybit_session import (
     BTC,
@@ -35,13 +36,37 @@ def test_candles_are_streamed(instrument: dict[str, str]) -> None:
         assert Decimal(row["low"]) <= Decimal(row["close"]) <= Decimal(row["high"])
 
 
-def test_liquidations_and_price_limits_are_subscribed() -> None:
-    limits = Inbox()
+def ruin_somebody(venue: LocalExchange) -> None:
+    """The last account, which no test trades with, buys and is liquidated."""
+    venue.fault(kind="outside", account=60, symbol="BTCUSDT", side="Buy", qty="0.123")
+    venue.fault(kind="liquidate", account=60, symbol="BTCUSDT")
+
+
+def test_liquidations_and_price_limits_are_pushed(venue: LocalExchange) -> None:
+    limits, gone = Inbox(), Inbox()
     with stream("linear") as socket:
-        socket.all_liquidation_stream("BTCUSDT", Inbox())
+        socket.all_liquidation_stream("BTCUSDT", gone)
         socket.price_limit_stream("BTCUSDT", limits)
         row = limits.wait()[0]["data"]
         assert Decimal(row["sellLmt"]) < Decimal(row["buyLmt"])
+        ruin_somebody(venue)
+        row = gone.row(v="0.123")
+        assert (row["s"], row["S"]) == ("BTCUSDT", "Buy")  # a long
+
+
+def test_liquidations_are_watched(venue: LocalExchange) -> None:
+    async def day(client: Any) -> None:
+        watched = asyncio.ensure_future(client.watch_liquidations(SWAP))
+        seen: list[Any] = []
+        while not any(row["contracts"] == 0.123 for row in seen):
+            if not watched.done():
+                await asyncio.wait([watched], timeout=0.2)
+                await asyncio.to_thread(ruin_somebody, venue)
+            seen = await watched
+            watched = asyncio.ensure_future(client.watch_liquidations(SWAP))
+        watched.cancel()
+
+    trade(ccxt.pro.bybit, venue, day, anonymous=True)
 
 
 @MARKETS

@@ -133,8 +133,7 @@ class Admission:
             self._check_coins(account, instrument, new, px, qty, replaces)
         elif not reduce_only:
             idx = new.position_idx
-            self.check_tier(account, instrument, idx, new.side, px, qty)
-            self._check_margin(account, instrument, idx, new.side, px, qty, replaces)
+            self._check_tier(account, instrument, idx, new.side, px, qty, replaces)
 
     def _check_coins(
         self,
@@ -194,21 +193,28 @@ class Admission:
         if self._clearing.shortfall(account, instrument.settle, plus(more, max(ZERO, fee))):
             raise VenueError(intake.INSUFFICIENT_BALANCE, "ab not enough for new order")
 
-    def check_tier(
-        self, account: Account, instrument: Instrument, idx: int, side: Side, px: int, qty: int
+    def _check_tier(
+        self,
+        account: Account,
+        instrument: Instrument,
+        idx: int,
+        side: Side,
+        px: int,
+        qty: int,
+        replaces: Order | None,
     ) -> None:
-        """110023 where only leaving is allowed, 110090 beyond the tiers of the leverage."""
+        """110023 where only leaving is allowed, 110007, 110090 beyond the leverage's tiers."""
         position = account.positions.get((instrument.index, idx))
         held = position.qty if position is not None else 0
         after = abs(held + side * qty)
-        if after <= abs(held):
-            return
-        if instrument.index in account.reduce_only:
+        grows = after > abs(held)
+        if grows and instrument.index in account.reduce_only:
             raise VenueError(
                 intake.ONLY_REDUCING, "Currently only reducing the position is allowed"
             )
+        self._check_margin(account, instrument, idx, side, px, qty, replaces)
         most = tier_for_leverage(instrument, account.leverage(instrument)).limit
-        if size_of(instrument, after, instrument.px_decimal(px)) > most:
+        if grows and size_of(instrument, after, instrument.px_decimal(px)) > most:
             raise VenueError(
                 intake.RISK_LIMIT_EXCEEDED, "Position value exceeds the risk limit of the leverage"
             )
