@@ -47,6 +47,11 @@ benchmarks-doc: $(VENV)/.bench  ## Everything with peers, a few minutes; writes 
 bench-stores: $(VENV)/.bench  ## Stores: rows/s, cache lag, what an outage costs; two minutes
 	$(BIN)/python -m bench.stores $(ARGS)
 
+DATA ?= $(or $(FASTBOOK_DATA),../shared/data)
+chart: $(VENV)/.bench  ## Simulated beside recorded distributions; writes docs/distributions.svg
+	$(BIN)/python -m bench.distributions --recorded $(DATA)/feed-statistics.json \
+	  --chart docs/distributions.svg $(ARGS)
+
 wheel: $(VENV)/.tools  ## Build the wheel and the source distribution into dist/
 	$(PIP_INSTALL) build
 	rm -rf dist && $(BIN)/python -m build --no-isolation
@@ -107,4 +112,4 @@ $(VENV)/.bench: $(VENV)/.test bench/requirements.txt
 
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check conserve dev bench benchmarks-doc bench-stores instructions instructions-update asan wheel annotate clean
+.PHONY: help demo test check conserve dev bench benchmarks-doc chart bench-stores instructions instructions-update asan wheel annotate clean

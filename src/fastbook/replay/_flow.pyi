@@ -44,6 +44,15 @@ class MarketFlow:
         levels each. About 0.3 µs an event.
         """
 
+    def live(
+        self, index: int, seconds: float
+    ) -> tuple[list[tuple[int, int, int, int, int]], list[tuple[int, int, int]]]:
+        """Let `seconds` (0 to 60) of market `index` pass, calmly and with bursts.
+
+        How many events that are is the market's: its `activity` says how many of
+        `events_per_s` it has, and a burst multiplies them for a while. Returns what `step` does.
+        """
+
     def fair_px(self, index: int) -> int:
         """The hidden fair price, rounded to the tick: a mark price that no order can push."""
 

@@ -2,8 +2,11 @@
 # cython: embedsignature=True, embedsignature.format=python
 """Seeded market flow: what everybody else does, so that a simulated book lives.
 
-The numbers below were tuned until depth-50 deltas looked like recorded ones (levels a delta,
-share of modifies, spread of one tick) and are not claims about any market. No function of libm
+Its agents: makers, who add to and take from single prices, quote a wide spread and follow the
+fair price; noise takers; takers who know where the fair price is; momentum takers, who follow
+the last trades; and bursts, in which all of them do more. The fair price is a slow trend plus a
+displacement that reverts. The numbers below were tuned until frames looked like recorded ones
+(docs/simulator.md compares them) and are not claims about any market. No function of libm
 is used and every market has its own generator, so a seed means the same bytes everywhere.
 """
 
@@ -34,6 +37,7 @@ cdef enum:
     TICKS_MIN = 4_000       # start price in ticks: room for the bids
     CAPACITY_MIN = 12_288   # orders a book must have room for; some 6,000 of ours rest
     SCAN_TICKS = 40_000     # how far a refill looks
+    SECONDS_MAX = 60        # of one call
 
 # Fair price. Fractions of the price; 1e-4 is one basis point.
 cdef double TREND_MAX = 0.5e-4          # a second
@@ -50,6 +54,17 @@ cdef double TILT_SIZE = 0.7             # how much heavier the heavy side is at 
 # Events.
 cdef double TAKE_SHARE = 0.04
 cdef double FAR_SHARE = 0.2
+cdef double MOMENTUM_SHARE = 0.3        # of takers: they go where the last trades went
+cdef double MOMENTUM_KEPT = 0.9         # of what past trades say, after one more
+cdef double SWEEP_SHARE = 0.05          # of takers: they take the whole level
+cdef double FLAT_SHARE = 0.75           # of orders in a sparse book: anywhere in the window
+cdef double FLAT_LEVELS = 220.0
+# In real time.
+cdef double CALM = 0.35                 # how far the fair price moves
+cdef double BURSTS_PER_S = 0.35
+cdef double BURST_MIN = 1.0             # how much more there is to do
+cdef double BURST_MAX = 8.0
+cdef double BURST_DECAY = 2.5           # a second
 cdef double STRAY_SHARE = 0.1           # of orders aimed at a shunned price: placed there
 cdef double PULL_SHARE = 0.6            # of chases: makers cancel, rather than takers take
 cdef double PASSED_TICKS = 0.2          # a level is passed when the fair price is this far beyond
@@ -71,6 +86,11 @@ cdef struct MarketState:
     int64_t typical_lots    # of a level
     double volatility       # scales every move of the fair price
     double occupancy        # share of ticks that hold a level
+    double activity         # events a second, relative to the flow's
+    double burst            # how much more there is to do
+    double owed             # part of an event that is due
+    double momentum         # -1..1: what past trades did
+    int64_t flat_ticks      # window of orders that land anywhere; 0: there are none
     int near_bits           # near orders land within 2**near_bits ticks of the touch
 
 
@@ -108,6 +128,16 @@ cdef inline int64_t below(MarketState* s, int64_t n) noexcept nogil:
     return <int64_t> (uniform(s) * <double> n) if n > 1 else 0
 
 
+cdef int64_t log_uniform(MarketState* s, int64_t most) noexcept nogil:
+    """1 to `most`, or not quite twice that; each power of two as often as the next."""
+    cdef int bits = 1
+    cdef int64_t low
+    while most >> bits:
+        bits += 1
+    low = <int64_t> 1 << below(s, bits)
+    return low + below(s, low)
+
+
 cdef double normal(MarketState* s) noexcept nogil:
     """Sum of twelve uniforms less six: mean 0, variance 1, tails cut at 6; no libm."""
     cdef double total = -6.0
@@ -135,23 +165,23 @@ cdef double fair(const MarketState* s) noexcept nogil:
     return s.anchor * (1.0 + s.displacement)
 
 
-cdef void move_fair(MarketState* s, double dt) noexcept nogil:
-    cdef double root = sqrt(dt) * s.volatility
+cdef void move_fair(MarketState* s, double dt, double calm) noexcept nogil:
+    cdef double root = sqrt(dt) * s.volatility * calm
     cdef double away = s.anchor / s.anchor_start - 1.0
     cdef double size
     if uniform(s) * TREND_HOLD_S < dt:
         s.trend = TREND_MAX * s.volatility * (2.0 * uniform(s) - 1.0)
         if away > ANCHOR_RANGE or away < -ANCHOR_RANGE:
             s.trend = -TREND_MAX if away > 0.0 else TREND_MAX
-    s.anchor *= 1.0 + s.trend * dt + ANCHOR_VOL * root * normal(s)
+    s.anchor *= 1.0 + s.trend * dt * calm + ANCHOR_VOL * root * normal(s)
     s.displacement -= s.displacement * min(1.0, REVERSION * dt)
     s.displacement += DISPLACEMENT_VOL * root * normal(s)
     if uniform(s) < JUMPS_PER_S * dt:
         size = JUMP_MIN + (JUMP_MAX - JUMP_MIN) * uniform(s)
-        s.displacement += s.volatility * (size if uniform(s) < 0.5 else -size)
+        s.displacement += s.volatility * calm * (size if uniform(s) < 0.5 else -size)
     s.displacement = clamp(s.displacement, 0.05)
     s.lean = clamp(s.lean * (1.0 - min(1.0, dt)) + 0.5 * sqrt(dt) * normal(s), 1.0)
-    s.tilt = clamp(0.3 * s.lean - s.displacement / (TILT_FULL * s.volatility), 1.0)
+    s.tilt = clamp(0.3 * s.lean - s.displacement / (TILT_FULL * s.volatility * calm), 1.0)
 
 
 cdef class MarketFlow:
@@ -199,8 +229,12 @@ cdef class MarketFlow:
         s.typical_lots = max(2, market.typical_qty // s.lot)
         if not (0.05 <= market.occupancy <= 1.0 and market.volatility > 0.0):
             raise ValueError(f"{market.instrument.symbol}: occupancy or volatility out of range")
+        if not 0.0 < market.activity <= 100.0:
+            raise ValueError(f"{market.instrument.symbol}: activity out of range")
         s.occupancy = market.occupancy
         s.volatility = market.volatility
+        s.activity = market.activity
+        s.flat_ticks = <int64_t> (FLAT_LEVELS / s.occupancy) if s.occupancy < 1.0 else 0
         s.near_bits = 6
         while s.occupancy * (1 << s.near_bits) < 48:
             s.near_bits += 1
@@ -212,16 +246,37 @@ cdef class MarketFlow:
 
     def step(self, index: int, n_events: int) -> tuple[list[tuple[int, int, int, int, int]],
                                                        list[tuple[int, int, int]]]:
-        cdef Py_ssize_t at = index
         cdef Py_ssize_t count = n_events
-        if not 0 <= at < self.count:
-            raise IndexError(f"market must be 0..{self.count - 1}, was {index}")
+        cdef MarketState* s = self.state_of(index)
         if count < 0:
             raise ValueError(f"n_events must not be negative, was {n_events}")
-        cdef MatchingBook book = self.books[at]
-        cdef MarketState* s = &self.states[at]
+        move_fair(s, count * self.seconds_per_event, 1.0)
+        return self.play_all(s, self.books[index], count)
+
+    def live(self, index: int, seconds: float) -> tuple[list[tuple[int, int, int, int, int]],
+                                                        list[tuple[int, int, int]]]:
+        cdef double passed = seconds
+        cdef MarketState* s = self.state_of(index)
+        if not 0.0 <= passed <= SECONDS_MAX:
+            raise ValueError(f"seconds must be 0 to {SECONDS_MAX}, was {seconds}")
+        s.burst -= s.burst * min(1.0, BURST_DECAY * passed)
+        if uniform(s) < BURSTS_PER_S * passed:
+            s.burst += BURST_MIN + (BURST_MAX - BURST_MIN) * uniform(s) * uniform(s)
+        cdef double luck = 0.3 + 1.4 * uniform(s)
+        s.owed += luck * s.activity * (1.0 + s.burst) * passed / self.seconds_per_event
+        cdef Py_ssize_t count = <Py_ssize_t> s.owed
+        s.owed -= <double> count
+        move_fair(s, passed, CALM)
+        return self.play_all(s, self.books[index], count)
+
+    cdef MarketState* state_of(self, index) except NULL:
+        cdef Py_ssize_t at = index
+        if not 0 <= at < self.count:
+            raise IndexError(f"market must be 0..{self.count - 1}, was {index}")
+        return &self.states[at]
+
+    cdef tuple play_all(self, MarketState* s, MatchingBook book, Py_ssize_t count):
         cdef list fills, trades
-        move_fair(s, count * self.seconds_per_event)
         self.tend(s, book, 1)
         self.tend(s, book, -1)
         for _ in range(count):
@@ -236,10 +291,8 @@ cdef class MarketFlow:
         return [], []
 
     def fair_px(self, index: int) -> int:
-        cdef Py_ssize_t at = index
-        if not 0 <= at < self.count:
-            raise IndexError(f"market must be 0..{self.count - 1}, was {index}")
-        return <int64_t> floor(fair(&self.states[at]) + 0.5) * self.states[at].tick
+        cdef MarketState* s = self.state_of(index)
+        return <int64_t> floor(fair(s) + 0.5) * s.tick
 
     # One event.
 
@@ -268,7 +321,10 @@ cdef class MarketFlow:
         cdef int64_t reach = <int64_t> 1 << below(s, bits)
         cdef int64_t ticks_away = reach - 1 + below(s, reach)  # log-uniform
         cdef LevelSide* own = book.side_of(side)
-        cdef int64_t px = side_best(own) - side * ticks_away * s.tick
+        cdef int64_t px
+        if s.flat_ticks and uniform(s) < FLAT_SHARE:
+            ticks_away = below(s, s.flat_ticks)
+        px = side_best(own) - side * ticks_away * s.tick
         if own.len == 0 or px < s.tick:
             return
         cdef double wanted = popularity(s, px) * (1.0 + TILT_SIZE * side * s.tilt)
@@ -306,15 +362,21 @@ cdef class MarketFlow:
             book.reduce_at(at, (1 + below(s, lots - 1)) * s.lot)
 
     cdef void take_some(self, MarketState* s, MatchingBook book) except *:
-        """A market order at the touch: mostly a part of the best level, now and then all of it."""
-        cdef int side = 1 if uniform(s) < 0.5 + 0.25 * s.tilt else -1
+        """A market order at the touch: mostly a small part of the best level."""
+        cdef double up = 0.5 + 0.25 * s.tilt
+        if uniform(s) < MOMENTUM_SHARE:
+            up = 0.5 + 0.5 * s.momentum
+        cdef int side = 1 if uniform(s) < up else -1
         cdef LevelSide* other = book.side_of(-side)
         if other.len < LEVELS_KEPT:
             return
         cdef Level* best = &other.levels[other.len - 1]
         cdef int64_t qty = best.qty
-        if uniform(s) < 0.85:
-            qty = (1 + below(s, best.qty // s.lot // 3)) * s.lot
+        cdef int64_t lots
+        if uniform(s) >= SWEEP_SHARE:
+            lots = log_uniform(s, best.qty // s.lot)
+            qty = min(qty, lots * s.lot)
+        s.momentum = MOMENTUM_KEPT * s.momentum + (1.0 - MOMENTUM_KEPT) * side
         self.take(book, side, best.px, qty)
 
     cdef void close_spread(self, MarketState* s, MatchingBook book, double centre) noexcept:

@@ -17,6 +17,7 @@ class Market:
     typical_qty: int  # of one level near the touch
     occupancy: float  # share of the ticks that hold a level, 0.05 to 1
     volatility: float  # scales every move of the fair price, above 0
+    activity: float = 1.0  # how much happens in a second of real time, above 0
 
 
 # Base coin, start price, tick as the venue writes it (trailing zeros count: they set the scale
@@ -86,8 +87,10 @@ ZEC    48.64     0.01      0.01   25
 """
 
 # Traded value of a typical level, in quote units, before it is thinned out down the list.
-_DENSE_NOTIONAL = Decimal(20_000)
-_SPARSE_NOTIONAL = Decimal(5_000)
+_DENSE_NOTIONAL = Decimal(60_000)
+_SPARSE_NOTIONAL = Decimal(10_000)
+_ACTIVITY = {"BTC": 0.45, "ETH": 0.25}
+_ACTIVITY_OTHERS = 0.21
 _INVERSE_QTY_MAX = 25_000_000  # dollars
 _SPOT_LOT_DIGITS = 2  # spot quantities are this many decimals finer
 
@@ -149,6 +152,7 @@ def _market(index: int, row: list[str], category: Category) -> Market:
         typical_qty=max(2 * lot_units, typical),
         occupancy=1.0 if dense else 0.7 if ticks_per_bp < 50 else 0.4,
         volatility=1.0 if dense else 0.5,
+        activity=_ACTIVITY.get(base, _ACTIVITY_OTHERS),
     )
 
 

@@ -57,7 +57,6 @@ class TopicHub:
         self._next = 0
         self._budget = 0.0
         self._stepped_s = [0.0] * len(market.instruments)
-        self._owed_events = [0.0] * len(market.instruments)
         self._idle = 0
         self._last_s = 0.0
 
@@ -200,12 +199,7 @@ class TopicHub:
         """Let the flow of one symbol catch up with the time, within bounds."""
         passed_s = min(now_s - self._stepped_s[index], IDLE_STEP_S)
         self._stepped_s[index] = now_s
-        owed = self._owed_events[index] + passed_s * self._options.events_per_s
-        events = int(owed)
-        self._owed_events[index] = owed - events
-        if events == 0:
-            return self._market.venue.next_seq()
-        return self._market.step(index, events, now_ms)
+        return self._market.live(index, passed_s, now_ms)
 
     def _by_rate(self, rate: float, passed_s: float, now_s: float, now_ms: int) -> None:
         if not self._books:

@@ -187,6 +187,12 @@ class SimulatedMarket:
             return self.venue.next_seq()
         return self._happened(index, *self._flow.step(index, events), now_ms)
 
+    def live(self, index: int, seconds: float, now_ms: int) -> int:
+        """Let time pass for one symbol; the seq of what happened."""
+        if self._flow is None or index >= self.seeded:
+            return self.venue.next_seq()
+        return self._happened(index, *self._flow.live(index, seconds), now_ms)
+
     def play_recorded(self, now_ms: int) -> None:
         """Let recorded symbols catch up with the time."""
         if self.recorded is not None:

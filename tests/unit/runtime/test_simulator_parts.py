@@ -93,8 +93,8 @@ def test_what_cannot_be_done_in_time_is_skipped_and_counted() -> None:
     stage.reader.payloads.clear()
     stage.hub.tick(100.0, NOW_MS)
     stage.hub.tick(110.0, NOW_MS)  # ten seconds late
-    assert len(stage.reader.payloads) <= 50
-    assert stage.counters["late_frames"] >= 9900
+    assert len(stage.reader.payloads) <= 100
+    assert stage.counters["late_frames"] >= 9800
 
 
 def test_symbols_that_nobody_reads_live_on() -> None:
