@@ -14,7 +14,7 @@ from fastbook.bybit.instruments import parse_instruments
 from fastbook.bybit.private import PrivateDecoder
 from fastbook.bybit.trades import parse_trades
 from fastbook.clock import Clock
-from fastbook.engine import PRIVATE_LINK
+from fastbook.engine import PRIVATE_LINK, REST_LINK
 from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireError
 from fastbook.replay.paper import PaperVenue
 from fastbook.types import (
@@ -33,6 +33,7 @@ from .bybit.gateway import RestGateway
 from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
 from .bybit.rest import RestClient
+from .bybit.trade_stream import TradeStream, TradeStreamConfig
 from .config import Config, Credentials, Endpoints
 from .custody import Custody
 from .garbage import collector_tuned
@@ -47,6 +48,7 @@ from .world import World
 
 log = logging.getLogger("fastbook.app")
 
+TRADE_LINK = "trade"
 TIMER_S = 0.05
 STATUS_S = 0.25
 RECONCILE_RETRY_S = 1.0
@@ -108,6 +110,9 @@ class App:
         self._audit: Json | None = None
         self.report = Report(self)
         self.private: PrivateStream | None = None
+        self.trade: TradeStream | None = None
+        self._rest: RestClient | None = None
+        self._rest_open = True
         self._private_gaps = 0
         self._paper: PaperGateway | None = None
         self.memory: Memory | None = None
@@ -201,6 +206,8 @@ class App:
             venue = PaperVenue(self.instruments, self.books, balance=balance)
             self.gateway = self._paper = PaperGateway(venue, self._on_events, self._stamps)
         else:
+            self._rest = rest
+            self.trade = self._make_trade(rest, self._credentials)
             self.gateway = self._make_gateway(rest)
             self.private = self._make_private(rest, self._credentials)
 
@@ -213,9 +220,28 @@ class App:
             self._on_events,
             self._stamps,
             on_fatal=self.fail,
+            trade=self.trade,
             requests_in_flight_max=execution.requests_in_flight_max,
             cancels_in_flight_max=execution.cancels_in_flight_max,
             queue_max=execution.queue_max,
+        )
+
+    def _make_trade(self, rest: RestClient, credentials: Credentials) -> TradeStream | None:
+        url = self.endpoints.ws_trade
+        if self.config.execution.entry != "ws" or not url:
+            return None
+        recv_window_ms = self.config.venue.recv_window_ms
+        return TradeStream(
+            TradeStreamConfig(url=url, recv_window_ms=recv_window_ms),
+            credentials,
+            self._stamps,
+            rest.pacer,
+            venue_now_ms=rest.venue_time.now_ms,
+            resync=rest.sync_time,
+            on_link=self._on_trade_link,
+            ca_file=self.config.venue.ca_file,
+            rng=self._rng,
+            connect_ws=self._world.connect_ws,
         )
 
     def _make_private(self, rest: RestClient, credentials: Credentials) -> PrivateStream:
@@ -277,6 +303,8 @@ class App:
         ]
         if self.private is not None:
             tasks.append(asyncio.create_task(self.private.run(), name="private stream"))
+            if self.trade is not None:
+                tasks.append(asyncio.create_task(self.trade.run(), name="trade stream"))
         else:
             self._reconcile_wanted.set()
         for task in tasks:
@@ -297,6 +325,8 @@ class App:
                 self.private.stop()
             self.feed.stop()
             await self.gateway.close()
+            if self.trade is not None:
+                self.trade.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -418,6 +448,16 @@ class App:
         elif self._private_gaps > 1:  # the first is the start: measured just now
             self._clock_wanted.set()
 
+    def _on_trade_link(self, up: bool) -> None:
+        self._send(self._front.on_link(TRADE_LINK, up, self._now()))
+
+    def _watch_rest(self) -> None:
+        """Tell the engine when the venue closes REST to this address, and when it opens again."""
+        is_open = self._rest is None or not self._rest.blocked_s
+        if is_open != self._rest_open:
+            self._rest_open = is_open
+            self._send(self._front.on_link(REST_LINK, is_open, self._now()))
+
     def _on_public_link(self, name: str, up: bool, recv_ns: int) -> None:
         self._send(self._front.on_link(name, up, recv_ns))
 
@@ -491,6 +531,7 @@ class App:
             self.latency.loop_lag.record(lag_ns)
             if self._custody is not None:
                 self._custody.on_timer(lag_ns / 1e6)
+            self._watch_rest()
             self._send(self._front.on_timer(self._now()))
             if self.engine.needs_reconcile:
                 self._reconcile_wanted.set()

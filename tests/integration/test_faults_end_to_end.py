@@ -36,7 +36,8 @@ def test_answers_to_creates_get_lost_or_come_late() -> None:
     whole = run(Whole(), trouble)
     whole.check()
     assert whole.summary["rejected"] == 0
-    assert "rejected" not in whole.states()
+    # While answers were slow some orders had to wait, and an old order is not sent.
+    assert whole.states().get("rejected", 0) == whole.app.engine.stats.unsent
 
 
 def test_creates_arrive_after_we_stopped_waiting() -> None:

@@ -272,6 +272,28 @@ def test_second_intent_sees_the_order_of_the_first() -> None:
 # --- facts about orders -----------------------------------------------------------------------
 
 
+def test_no_new_risk_while_rest_is_closed() -> None:
+    world = World()
+    states = []
+    for is_open in (False, True):
+        world.engine.on_link("rest", is_open, world.now)
+        states.append(world.engine.state)
+        world.wait(1_000)  # the strategy's own pause between two tries
+        assert bool(world.tick()) is is_open
+    assert states == [TradingState.REDUCE_ONLY, TradingState.ACTIVE]
+
+
+def test_order_that_never_left_is_no_rejection_by_the_venue() -> None:
+    world = World()
+    entry = world.enter()
+    world.tell(OrderRejected(client_id=entry.client_id, code=0, reason="no turn in time"))
+    order = world.orders.get(entry.client_id)
+    assert order is not None
+    assert order.state is OrderState.REJECTED
+    assert (world.engine.stats.rejected, world.engine.stats.unsent) == (0, 1)
+    assert world.engine.position(0).working == 0
+
+
 def test_unknown_outcome_is_asked_for_and_never_sent_again() -> None:
     world = World()
     entry = world.enter()

@@ -45,6 +45,7 @@ from fastbook.types import (
 )
 
 PRIVATE_LINK = "private"
+REST_LINK = "rest"
 STATE_VERSION = 1
 
 VENUE_STOPS = frozenset(
@@ -112,6 +113,7 @@ class Engine:
         self._flattening = False
         self._reconciling = True
         self._private_down = False
+        self._rest_closed = False
         self._desk = Desk(instruments, books, signals, gate, executor, portfolio, journal, clock)
         self._lanes = self._desk.lanes
         self.stats = self._desk.stats
@@ -129,7 +131,7 @@ class Engine:
         """What may leave now. The strictest reason wins."""
         if self._halted or self.journal.broken:
             return TradingState.HALTED
-        if self._paused or self.gate.latched or self.journal.full:
+        if self._paused or self.gate.latched or self.journal.full or self._rest_closed:
             return TradingState.REDUCE_ONLY
         if self._reconciling:
             return TradingState.RECONCILING
@@ -311,6 +313,10 @@ class Engine:
         if change is not None:
             if isinstance(event, OrderRejected):
                 self._watch.on_rejected(change.order.instrument, event, recv_ns)
+                if event.code == 0 and change.closed:  # never left: no word of the venue's
+                    self.stats.unsent += 1
+                    self._desk.refresh(change.order.instrument)
+                    return []
             return self._on_change(change, recv_ns)
         if isinstance(event, OrderUpdate) and event.instrument in self._lanes:
             return self._watch.on_strange_order(event, recv_ns)
@@ -420,8 +426,14 @@ class Engine:
         return self._desk.noted(commands, recv_ns)
 
     def on_link(self, name: str, up: bool, recv_ns: int) -> list[Command]:
-        """A connection came or went. Without the private one nothing is known for sure."""
+        """A connection came or went. Without the private one nothing is known for sure.
+
+        Without REST (the venue bans addresses that ask too often) no order can be asked for and
+        no stop be set: then nothing new is risked.
+        """
         self.journal.append("link", (name, up), recv_ns)
+        if name == REST_LINK:
+            self._rest_closed = not up
         if name == PRIVATE_LINK:
             self._private_down = not up
             if not up:

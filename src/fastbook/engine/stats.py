@@ -27,6 +27,7 @@ class Stats:
     parked_overdue: int = 0  # fills that have waited long for an order that may be theirs
     stopped_out: int = 0  # fills of stops that the venue kept for us
     rejected: int = 0
+    unsent: int = 0  # refused on our side of the wire: no way, no turn in time, off the grid
     unknown: int = 0
     never_accepted: int = 0
     ghosts: int = 0
