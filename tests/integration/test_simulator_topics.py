@@ -73,3 +73,34 @@ def test_liquidations_and_price_limits() -> None:
             assert refused["success"] is False
 
     run(scenario, categories=("linear", "spot"), rate=5000.0)
+
+
+@pytest.mark.parametrize("category", ["linear", "spot"])
+def test_the_rpi_book_is_the_book(category: str) -> None:
+    async def scenario(client: Client) -> None:
+        async with client.public() as ws:
+            topic = "orderbook.rpi.BTCUSDT"
+            await ws.subscribe(topic)
+            frame = await ws.data(topic)
+            assert list(frame) == ["topic", "ts", "type", "data", "cts"]
+            assert frame["type"] == "snapshot"
+            assert len(frame["data"]["b"]) == len(frame["data"]["a"]) == 50
+            u, ts = frame["data"]["u"], frame["ts"]
+            deleted = 0
+            for number in range(8):
+                frame = await ws.data(topic)
+                assert (frame["type"], frame["data"]["u"]) == ("delta", u + 1)
+                assert number == 0 or frame["ts"] - ts >= 90
+                u, ts = u + 1, frame["ts"]
+                for px, qty, rpi in frame["data"]["b"] + frame["data"]["a"]:
+                    assert (Decimal(px) > 0, rpi) == (True, "0")
+                    deleted += qty == "0"
+            assert deleted > 0
+            ask = {"category": category, "symbol": "BTCUSDT"}
+            answer = (await client.get("/v5/market/rpi_orderbook", **ask, limit=20))["result"]
+            assert [len(answer["b"]), len(answer["a"]), len(answer["a"][0])] == [20, 20, 3]
+            assert answer["u"] >= u
+            refused = await client.get("/v5/market/rpi_orderbook", **ask)
+            assert refused["retCode"] == 10001
+
+    run(scenario, category=category, events_per_s=2000.0)

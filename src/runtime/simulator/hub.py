@@ -16,6 +16,7 @@ from fastbook.types import Category, Instrument
 from .candles import INTERVALS
 from .market import SimulatedMarket
 from .options import SimulatorOptions
+from .rpi import RpiTopic
 from .slow_topics import (
     KlineTopic,
     LiquidationTopic,
@@ -78,7 +79,7 @@ class TopicHub:
         kind, _, rest = name.partition(".")
         if kind == "orderbook":
             depth, _, symbol = rest.partition(".")
-            return symbol if depth in DEPTHS else None
+            return symbol if depth in DEPTHS or depth == "rpi" else None
         if kind == "kline":
             interval, _, symbol = rest.partition(".")
             return symbol if interval in INTERVALS else None
@@ -94,6 +95,8 @@ class TopicHub:
             return None
         kind, _, rest = name.partition(".")
         if kind == "orderbook":
+            if rest.startswith("rpi."):
+                return RpiTopic(name, instrument, self._market)
             depth = DEPTHS[rest.partition(".")[0]]
             return BookTopic(name, depth, instrument, self._market)
         if kind == "kline":

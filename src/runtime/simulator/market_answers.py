@@ -14,6 +14,7 @@ from .hub import TopicHub
 from .instrument_rows import contract_info, risk_limit_rows, spot_info
 from .market import Json, SimulatedMarket
 from .query import Query, bad, known_category, limit_of, millis_of, paged
+from .rpi import RPI_DEPTH, RpiTopic
 
 NOTICE_STATES = ("scheduled", "ongoing", "completed", "canceled")
 FUTURES_ONLY = {  # REST tickers have these, the stream does not
@@ -102,6 +103,29 @@ class MarketAnswers:
             side: [
                 [wire_text(Decimal(px)), wire_text(Decimal(qty))] for px, qty in data[side][:limit]
             ]
+            for side in ("b", "a")
+        }
+        return {
+            "s": instrument.symbol,
+            **sides,
+            "ts": frame["ts"],
+            "u": data["u"],
+            "seq": data["seq"],
+            "cts": frame["cts"],
+        }
+
+    def rpi_orderbook(self, query: Query, now_ms: int) -> Json:
+        """Equal to `orderbook.rpi`: same `u`; rows of price, ordinary and RPI quantity."""
+        instrument = self.instrument(query, "linear")
+        if not query.get("limit"):
+            raise bad("limit is required")
+        limit = limit_of(query, RPI_DEPTH, RPI_DEPTH)
+        topic = self._hub.find(f"orderbook.rpi.{instrument.symbol}", str(instrument.category))
+        assert isinstance(topic, RpiTopic)
+        frame = topic.standing(now_ms)
+        data = frame["data"]
+        sides = {
+            side: [[wire_text(Decimal(text)) for text in row] for row in data[side][:limit]]
             for side in ("b", "a")
         }
         return {

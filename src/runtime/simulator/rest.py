@@ -126,6 +126,7 @@ class RestExchange:
             "/v5/market/time": m.time,
             "/v5/market/instruments-info": m.instruments_info,
             "/v5/market/orderbook": m.orderbook,
+            "/v5/market/rpi_orderbook": m.rpi_orderbook,
             "/v5/market/tickers": m.tickers,
             "/v5/market/recent-trade": m.recent_trades,
             "/v5/market/kline": m.kline,
