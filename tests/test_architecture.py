@@ -47,6 +47,7 @@ LEAVES = {
     "runtime.files": {"errors", "runtime.recording.blocks"},
     "runtime.recording.blocks": {"errors"},
     "runtime.recording": {
+        "strategy",
         *("fastbook", "engine", "risk", "core", "types", "clock", "errors", "_version"),
         *("runtime.config", "runtime.recording.blocks"),
     },
@@ -84,6 +85,7 @@ COMPOSITION = (
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
     "runtime.assembly",
     "runtime.strategies",
+    "runtime.history_bars",
     "runtime.memory",
     *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
     "runtime.run_options",

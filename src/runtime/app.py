@@ -17,6 +17,7 @@ from fastbook.clock import Clock
 from fastbook.engine import PRIVATE_LINK, REST_LINK
 from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireError
 from fastbook.replay.paper import PaperVenue
+from fastbook.risk import Health
 from fastbook.types import (
     Category,
     Command,
@@ -25,10 +26,12 @@ from fastbook.types import (
     Execution,
     Instrument,
     OrderEvent,
+    OrderUpdate,
     PlaceOrder,
+    TradingState,
 )
 
-from .assembly import build_engine, build_market
+from .assembly import build_engine, build_market, build_strategies
 from .bybit.gateway import RestGateway
 from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
@@ -37,6 +40,7 @@ from .bybit.trade_stream import TradeStream, TradeStreamConfig
 from .config import Config, Credentials, Endpoints
 from .custody import Custody
 from .garbage import collector_tuned
+from .history_bars import past_bars
 from .latency import LatencyStages
 from .memory import Memory
 from .paper import PaperGateway
@@ -84,6 +88,7 @@ class App:
     ) -> None:
         if config.risk is None:
             raise ConfigError("no [risk] section: without limits there is no trading")
+        build_strategies(config)  # what is wrong with them is told before anything is opened
         self.config = config
         self.endpoints = endpoints
         self.options = options
@@ -295,10 +300,12 @@ class App:
             self._agreed_venue_ms = self._custody.keeper.since_ms(now_ms) or now_ms
         if self.private is not None:
             self._on_private_link(False)  # not up yet: nothing is known for sure
+        await self._warm_up(rest)
         tasks = [
             asyncio.create_task(self.feed.run(), name="public feed"),
             asyncio.create_task(self._keep_reconciled(rest), name="reconciliation"),
-            asyncio.create_task(self._keep_time(), name="timer"),
+            asyncio.create_task(self._keep_drop_copy(rest), name="drop copy"),
+            asyncio.create_task(self._keep_time(rest), name="timer"),
             asyncio.create_task(self._keep_venue_clock(rest), name="venue clock"),
         ]
         if self.private is not None:
@@ -501,6 +508,33 @@ class App:
                 self._agreed_venue_ms = asked_ms
                 self._reconcile_wanted.clear()  # asked for meanwhile, by the timer: answered
 
+    async def _keep_drop_copy(self, rest: RestClient) -> None:
+        """The account read a second time, apart from the private stream, every few seconds."""
+        while True:
+            await asyncio.sleep(self.config.execution.reconcile_every_s)
+            if self.engine.state is TradingState.RECONCILING:
+                continue  # the whole of it is being asked for anyway
+            gaps, asked_ms = self._private_gaps, rest.venue_time.now_ms()
+            try:
+                events = await self.gateway.reconcile(self._agreed_venue_ms)
+            except CredentialsError:
+                raise
+            except FastbookError as e:
+                log.warning("drop copy: %s", e)
+                continue
+            if gaps != self._private_gaps:
+                continue
+            now_ns = self._now()
+            self._on_events([e for e in events if not self._is_old(e)], now_ns)
+            listed = {e.client_id for e in events if isinstance(e, OrderUpdate)}
+            self._send(self._front.drop_copied(listed, now_ns))
+            self._agreed_venue_ms = asked_ms
+
+    async def _warm_up(self, rest: RestClient) -> None:
+        for instrument, bar_ms, count in self.engine.wanted_history():
+            bars = await past_bars(rest, self.category, instrument, bar_ms, count)
+            self._send(self._front.warm_up(instrument.index, bars, self._now()))
+
     def _is_old(self, event: OrderEvent) -> bool:
         """A fill of before this run: it is in the venue's positions and wallet already."""
         if not isinstance(event, Execution) or event.ts_ms >= self._started_venue_ms:
@@ -522,7 +556,20 @@ class App:
             except FastbookError as e:
                 log.warning("the venue's clock: %s", e)
 
-    async def _keep_time(self) -> None:
+    def _tell_health(self, lag_ns: int, rest: RestClient) -> None:
+        """Only what is beyond its limit is news; nearly always nothing is."""
+        limits = self.engine.gate.limits
+        lag_ms, unsure_ms = lag_ns / 1e6, max(0, rest.venue_time.uncertainty_ns) / 1e6
+        health = Health(
+            loop_lag_ms=lag_ms if lag_ms > limits.loop_lag_ms_max else 0.0,
+            clock_uncertainty_ms=(
+                unsure_ms if unsure_ms > limits.clock_uncertainty_ms_max else 0.0
+            ),
+        )
+        if health != self.engine.gate.health:
+            self._front.on_health(health, self._now())
+
+    async def _keep_time(self, rest: RestClient) -> None:
         status_due_ns = 0
         while True:
             due_ns = self.clock.monotonic_ns() + int(TIMER_S * 1e9)
@@ -532,6 +579,7 @@ class App:
             if self._custody is not None:
                 self._custody.on_timer(lag_ns / 1e6)
             self._watch_rest()
+            self._tell_health(lag_ns, rest)
             self._send(self._front.on_timer(self._now()))
             if self.engine.needs_reconcile:
                 self._reconcile_wanted.set()

@@ -176,6 +176,12 @@ def add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     command.add_argument(
         "--seed", type=seed_number, default=7, help="of the exchange's order flow (7)"
     )
+    command.add_argument(
+        "--strategy",
+        choices=("mean_reversion", "market_maker"),
+        default="mean_reversion",
+        help="which of the bundled ones trades (mean_reversion)",
+    )
     command.add_argument("--chaos", action="store_true", help="lose, stall and cut things")
     command.add_argument("--record", type=Path, metavar="DIR", help="keep all for `verify` there")
     command.set_defaults(run=run_demo)
@@ -191,6 +197,7 @@ def run_demo(args: argparse.Namespace) -> int:
             rate=args.rate,
             seed=args.seed,
             chaos=args.chaos,
+            strategy=args.strategy,
             record=args.record,
             as_json=args.json,
             log_level=args.log_level,

@@ -47,13 +47,7 @@ depth = 50
 stale_after_s = {stale_after_s}
 sample_ms = 50
 
-[strategy.mean_reversion]
-lookback = 20
-entry_z = 2.0
-imbalance_min = 0.1
-stop_loss_pct = 0.5
-take_profit_pct = 1.5
-
+{strategy}
 [risk]
 position_pct_max = 10.0
 exposure_pct_max = 50.0
@@ -61,6 +55,21 @@ daily_loss_pct_max = 5.0
 leverage_max = 10.0
 stale_after_ms = {stale_after_ms}
 """
+
+STRATEGIES = {
+    "mean_reversion": """[strategy.mean_reversion]
+lookback = 20
+entry_z = 2.0
+imbalance_min = 0.1
+stop_loss_pct = 0.5
+take_profit_pct = 1.5
+""",
+    "market_maker": """[strategy.market_maker]
+enabled = true
+size_notional = 500.0
+inventory_notional_max = 2000.0
+""",
+}
 
 STALE_AFTER_S = 1.0
 QUIET_MESSAGES = 10
@@ -78,6 +87,7 @@ class DemoOptions:
     rate: int
     seed: int
     chaos: bool
+    strategy: str
     record: Path | None
     as_json: bool
     log_level: str
@@ -142,7 +152,7 @@ async def make_app(
 ) -> App:
     """The app, pointed at the exchange that `where` describes."""
     symbols = (await control.state())["symbols"]
-    config = make_config(where, symbols, options.rate)
+    config = make_config(where, symbols, options.rate, options.strategy)
     account = where["accounts"][0]
     run = RunOptions(
         title=f"{counted(options.symbols, 'symbol')}, paper" + (", chaos" if options.chaos else ""),
@@ -160,12 +170,15 @@ async def make_app(
     )
 
 
-def make_config(where: Json, symbols: list[str], rate: int = 20_000) -> Config:
+def make_config(
+    where: Json, symbols: list[str], rate: int = 20_000, strategy: str = "mean_reversion"
+) -> Config:
     # At a low rate a quiet book is no stale book.
     stale_after_s = max(STALE_AFTER_S, QUIET_MESSAGES * len(symbols) / rate)
     text = DEMO_CONFIG.format(
         **{k: v for k, v in where.items() if k != "accounts"},
         symbols=to_json(symbols).decode(),
+        strategy=STRATEGIES[strategy],
         stale_after_s=min(stale_after_s, 600.0),
         stale_after_ms=round(min(2 * stale_after_s, 600.0) * 1000),
     )

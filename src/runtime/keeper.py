@@ -93,6 +93,7 @@ class Keeper:
         self._kept: set[str] = set()
         self._gate = -1  # revision of the gate that is in the store
         self._strategies: dict[str, bytes] = {}
+        self._records = b""
         self._audit: list[tuple[str, str, str]] = []
         self._omitted: Counter[str] = Counter()
         self._ticks = 0
@@ -112,6 +113,7 @@ class Keeper:
         """
         self._engine, self._instruments = engine, instruments
         self._restore("gate", engine.gate.restore)
+        self._restore("records", engine.portfolio.restore_records)
         for name, strategy in engine.strategies.items():
             self._restore(f"strategy {name}", strategy.restore)
         rows = self.store.open_orders()
@@ -236,6 +238,11 @@ class Keeper:
         self._fills.clear()
 
     def _save_strategies(self, engine: Engine) -> None:
+        """Their own state, and the round trips that their stakes depend on."""
+        records = orjson.dumps(engine.portfolio.records_state())
+        if records != self._records:
+            self.store.save_raw("records", records)
+            self._records = records
         for name, strategy in engine.strategies.items():
             if (said := strategy.state()) is None:
                 continue

@@ -14,7 +14,8 @@ from fastbook.clock import Clock
 from fastbook.core.states import BookState
 from fastbook.engine import Engine
 from fastbook.errors import DataFileError, FastbookError, WireError
-from fastbook.risk import SizingParams
+from fastbook.risk import Health, SizingParams
+from fastbook.strategy.bars import Bar
 from fastbook.types import Instrument
 
 from .assembly import Market, build_engine, build_market
@@ -177,6 +178,14 @@ class Verifier:
                 engine.on_timer(recv_ns)
             case "reconciled":
                 engine.reconciled(recv_ns, positions_complete=value)
+            case "drop_copy":
+                engine.drop_copied(value, recv_ns)
+            case "health":
+                engine.on_health(
+                    Health(loop_lag_ms=value[0], clock_uncertainty_ms=value[1]), recv_ns
+                )
+            case "warm_up":
+                engine.warm_up(value[0], [Bar(*plain) for plain in value[1]], recv_ns)
             case "mark":
                 self._mark(*value)
             case kind:

@@ -36,6 +36,7 @@ OPERATOR = "operator"
 """Strategy name of the exits that FLATTEN and the guard of stops make."""
 
 _EXIT_BPS = 50
+_RATES = frozenset({"orders_per_second_max", "orders_per_minute_max", "commands_per_second_max"})
 _UNSURE = frozenset({OrderState.SENT, OrderState.UNKNOWN})
 
 StateNow = Callable[[], TradingState]
@@ -212,15 +213,23 @@ class Desk:
             wall_ns=wall_ns,
         )
         if isinstance(decision, Refused):
-            self._refuse(decision, recv_ns)
-            return self._withdraw([order], recv_ns)
+            return self._not_amended(order, decision, recv_ns)
         command = self.executor.amend(decision, now_ns=recv_ns)
         if not isinstance(command, AmendOrder):
             self.gate.take_back(decision.item)
-            self._refuse(command, recv_ns)
-            return self._withdraw([order], recv_ns)
+            return self._not_amended(order, command, recv_ns)
         self.stats.amends += 1
         return self.noted([command], recv_ns)
+
+    def _not_amended(
+        self, order: Order, refused: Refused[AmendIntent], recv_ns: int
+    ) -> list[Command]:
+        """Only where nothing but the rate is in the way, and it waits at a safer price, it stays."""
+        self._refuse(refused, recv_ns)
+        eager = (order.px - refused.item.px) * order.side
+        if refused.rule in _RATES and eager <= 0:
+            return []
+        return self._withdraw([order], recv_ns)
 
     def pull_quotes(self, state: TradingState, recv_ns: int) -> list[Command]:
         """Withdraw resting entries that nobody can look after now.

@@ -72,8 +72,8 @@ class Engine:
 
     The engine starts RECONCILING: the owner feeds the venue's open orders, executions, positions
     and wallet as events and then calls `reconciled`. The same after the private link was down,
-    and whenever `needs_reconcile` says so. Every few seconds in between it feeds the same to
-    `drop_copy`.
+    and whenever `needs_reconcile` says so. Every few seconds in between it feeds the same and
+    calls `drop_copied`.
 
     Parameters
     ----------
@@ -205,22 +205,22 @@ class Engine:
         self.journal.append("state", "reconciled", recv_ns)
         return []
 
-    def drop_copy(self, events: Sequence[OrderEvent], recv_ns: int) -> list[Command]:
-        """A second look at the account, read apart from the private stream: the whole of it.
+    def drop_copied(self, listed: Collection[str], recv_ns: int) -> list[Command]:
+        """A second look at the account, read apart from the private stream, has been fed in.
 
-        Fills that the stream lost are booked; an order that we think rests and that the venue
-        does not list is asked for; positions and wallet are compared, and what differs for longer
-        than messages cross makes the engine RECONCILING.
+        So fills that the stream lost are booked, and positions and wallet are compared: what
+        differs for longer than messages cross makes the engine RECONCILING. `listed` are the
+        client ids of all orders that the venue says are open: one that we think rests and that
+        is not among them is asked for.
         """
-        commands = [c for event in events for c in self.on_event(event, recv_ns)]
         if self._private_down:
-            return commands
-        listed = {e.client_id for e in events if isinstance(e, OrderUpdate)}
+            return []
+        self.stats.drop_copies += 1
         for order in self.orders.all_working():
             rests = order.state in (OrderState.NEW, OrderState.PARTIAL)
             if rests and order.client_id not in listed and recv_ns - order.sent_ns > _YOUNG_NS:
                 self.executor.ask(order, recv_ns)
-        return commands
+        return []
 
     def _reconcile(self, reason: str, recv_ns: int) -> None:
         self.journal.append("state", f"reconciling: {reason}", recv_ns)

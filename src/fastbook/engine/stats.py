@@ -34,6 +34,7 @@ class Stats:
     strange_orders: int = 0  # open at the venue and not ours
     mismatches: int = 0
     reconciliations: int = 0
+    drop_copies: int = 0
     strategy_errors: int = 0
     stops_set: int = 0
     stops_rejected: int = 0

@@ -47,10 +47,10 @@ class MarketMakerParams:
     """How far an imbalance of 1 moves the fair price."""
     skew_bps: float = 3.0
     """How far a full inventory moves it the other way."""
-    requote_bps: float = 0.5
+    requote_bps: float = 1.0
     """Quotes that are off by less stay where they are, and keep their place in the queue."""
-    requote_ms: int = 100
-    """Between two changes of the quotes in one symbol."""
+    requote_ms: int = 500
+    """Between two changes of the quotes in one symbol; each costs up to two requests."""
     refresh_ms: int = 1_000
     """Quotes are asked for again after this, should one have been lost or refused."""
     stop_loss_pct: float = 0.5

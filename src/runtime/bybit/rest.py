@@ -12,7 +12,7 @@ from typing import Self
 from fastbook.bybit import requests
 from fastbook.bybit.limits import RateLimits
 from fastbook.clock import Clock
-from fastbook.errors import TransportError, VenueError
+from fastbook.errors import TransportError, VenueError, WireError
 from fastbook.types import Category
 
 from ..config import Credentials
@@ -159,6 +159,20 @@ class RestClient:
         """The book as REST has it. Its `u` fits the 1000-level stream and no other."""
         params = {"category": category.value, "symbol": symbol, "limit": limit}
         return (await self._caller.get("/v5/market/orderbook", requests.query(params))).result
+
+    async def klines(self, category: Category, symbol: str, interval: str, limit: int) -> Rows:
+        """The newest `limit` candles, newest first; the first is still running."""
+        params = {
+            "category": category.value,
+            "symbol": symbol,
+            "interval": interval,
+            "limit": limit,
+        }
+        result = (await self._caller.get("/v5/market/kline", requests.query(params))).result
+        rows = result.get("list")
+        if not isinstance(rows, list):
+            raise WireError("klines without a list")
+        return rows
 
     # Orders.
 

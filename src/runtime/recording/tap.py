@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -13,7 +13,8 @@ from fastbook._version import __version__
 from fastbook.clock import Clock
 from fastbook.core.states import BookState
 from fastbook.engine import Engine
-from fastbook.risk import SizingParams
+from fastbook.risk import Health, SizingParams
+from fastbook.strategy.bars import Bar
 from fastbook.types import Command, Control, Execution, Instrument, OrderEvent, Record, Trade
 
 from ..config import Config
@@ -26,6 +27,9 @@ INPUT_KINDS = frozenset({"event", "control", "link"})
 """Journal records that repeat an input: noted once, where it came in."""
 
 
+BAR_FIELDS = tuple(f.name for f in fields(Bar))
+
+
 class FrontDoor(Protocol):
     """How events reach an engine: an `Engine`, or whatever stands before it."""
 
@@ -36,6 +40,9 @@ class FrontDoor(Protocol):
     def on_link(self, name: str, up: bool, recv_ns: int) -> list[Command]: ...
     def on_timer(self, recv_ns: int) -> list[Command]: ...
     def reconciled(self, recv_ns: int, *, positions_complete: bool = False) -> list[Command]: ...
+    def drop_copied(self, listed: Collection[str], recv_ns: int) -> list[Command]: ...
+    def on_health(self, health: Health, recv_ns: int) -> None: ...
+    def warm_up(self, instrument: int, bars: Sequence[Bar], recv_ns: int) -> list[Command]: ...
 
 
 class RecordedClock:
@@ -124,6 +131,19 @@ class Tap:
     def reconciled(self, recv_ns: int, *, positions_complete: bool = False) -> list[Command]:
         self._log.note("reconciled", recv_ns, positions_complete)
         return self._engine.reconciled(recv_ns, positions_complete=positions_complete)
+
+    def drop_copied(self, listed: Collection[str], recv_ns: int) -> list[Command]:
+        self._log.note("drop_copy", recv_ns, sorted(listed))
+        return self._engine.drop_copied(listed, recv_ns)
+
+    def on_health(self, health: Health, recv_ns: int) -> None:
+        self._log.note("health", recv_ns, [health.loop_lag_ms, health.clock_uncertainty_ms])
+        self._engine.on_health(health, recv_ns)
+
+    def warm_up(self, instrument: int, bars: Sequence[Bar], recv_ns: int) -> list[Command]:
+        plain = [[getattr(bar, name) for name in BAR_FIELDS] for bar in bars]
+        self._log.note("warm_up", recv_ns, [instrument, plain])
+        return self._engine.warm_up(instrument, bars, recv_ns)
 
     # --- what it decided ---
 
