@@ -54,6 +54,18 @@ def test_a_minute_that_ends_is_confirmed_once() -> None:
     run(scenario, rate=200.0)
 
 
+async def check_band(client: Client, limits: dict[str, str]) -> None:
+    """The band is that of the published ratios around the mark, but for what it moved since."""
+    which = {"category": "linear", "symbol": "BTCUSDT"}
+    (ticker,) = (await client.get("/v5/market/tickers", **which))["result"]["list"]
+    (info,) = (await client.get("/v5/market/instruments-info", **which))["result"]["list"]
+    ratio = Decimal(info["riskParameters"]["priceLimitRatioX"])
+    assert ratio < Decimal(info["riskParameters"]["priceLimitRatioY"])
+    for name, sign in (("buyLmt", 1), ("sellLmt", -1)):
+        found = Decimal(limits[name]) / Decimal(ticker["markPrice"]) - 1
+        assert abs(found - sign * ratio) < Decimal("0.001")
+
+
 def test_liquidations_and_price_limits() -> None:
     async def scenario(client: Client) -> None:
         async with client.public() as ws:
@@ -68,6 +80,7 @@ def test_liquidations_and_price_limits() -> None:
             rest = await client.get("/v5/market/price-limit", symbol="BTCUSDT")
             for data in (limits["data"], rest["result"]):
                 assert Decimal(data["sellLmt"]) < Decimal(data["buyLmt"])
+            await check_band(client, rest["result"])
         async with client.public("spot") as spot:
             refused = await spot.subscribe("allLiquidation.BTCUSDT")
             assert refused["success"] is False

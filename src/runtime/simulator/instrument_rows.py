@@ -10,6 +10,10 @@ from fastbook.replay.money import wire_text
 from fastbook.replay.tiers import tiers_of
 from fastbook.types import Category, Instrument
 
+# Index and mark are the same here, without a premium: then X alone is the band of prices, which
+# `VenueRules.limit_band` sets. Y, the outer bound, is never reached.
+PRICE_LIMIT_RATIOS = {"priceLimitRatioX": "0.02", "priceLimitRatioY": "0.04"}
+
 
 def px_full(instrument: Instrument, px: int) -> str:
     """A price with every digit of its scale, as instruments-info has it."""
@@ -60,7 +64,7 @@ def contract_info(i: Instrument) -> Row:
         "lowerFundingRate": "-0.005",
         "isPreListing": False,
         "preListingInfo": None,
-        "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
+        "riskParameters": dict(PRICE_LIMIT_RATIOS),
         "displayName": "",
         "symbolType": "",
         "forbidUplWithdrawal": False,
@@ -90,7 +94,7 @@ def spot_info(i: Instrument) -> Row:
             "postOnlyMaxLimitOrderSize": qty_full(i, i.qty_max),
         },
         "priceFilter": {"tickSize": px_full(i, i.tick)},
-        "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
+        "riskParameters": dict(PRICE_LIMIT_RATIOS),
         "symbolType": "",
         "xstockMultiplier": "1",
     }
