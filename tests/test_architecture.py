@@ -88,7 +88,7 @@ COMPOSITION = (
     "runtime.history_bars",
     "runtime.memory",
     *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
-    "runtime.run_options",
+    *("runtime.run_options", "runtime.sweep", "runtime.kill", "runtime.watchdog"),
 )
 BELOW = LIBRARY | FACADE | LEAVES | PARTS
 MAY_IMPORT: dict[str, set[str]] = BELOW | {name: {*BELOW, *COMPOSITION} for name in COMPOSITION}

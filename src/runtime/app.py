@@ -141,6 +141,9 @@ class App:
             symbols = self.config.market_data.symbols
             check_known(symbols, {row.get("symbol") for row in rows})
             self.build(parse_instruments(rows, self.category, symbols))
+            if self._custody is not None:
+                keeper = self._custody.keeper
+                rest.pacer.killed = lambda: keeper.killed
             self._open_account(rest)
             self.feed = self._make_feed()
             async with contextlib.AsyncExitStack() as stack:

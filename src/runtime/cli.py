@@ -67,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_demo(commands)
     add_simulate(commands)
     add_run(commands)
+    add_kill(commands)
+    add_resume(commands)
+    add_watchdog(commands)
     add_record(commands)
     add_replay(commands)
     add_verify(commands)
@@ -328,6 +331,57 @@ def run_record(args: argparse.Namespace) -> int:
     from .record import record
 
     return record(args)
+
+
+def add_kill(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "kill",
+        "Halt the engine and cancel every order of the account, from a process of its own.",
+        "fastbook kill CONFIG.toml",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml")
+    command.set_defaults(run=run_kill)
+
+
+def run_kill(args: argparse.Namespace) -> int:
+    from .kill import kill
+
+    return kill(args)
+
+
+def add_resume(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "resume",
+        "Lift the kill switch and every latch of the limits: a person's decision.",
+        "fastbook resume CONFIG.toml",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml")
+    command.set_defaults(run=run_resume)
+
+
+def run_resume(args: argparse.Namespace) -> int:
+    from .kill import resume
+
+    return resume(args)
+
+
+def add_watchdog(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "watchdog",
+        "Watch the engine's heartbeat; when it stops, cancel every order and halt the engine.",
+        "fastbook watchdog CONFIG.toml",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml")
+    command.set_defaults(run=run_watchdog)
+
+
+def run_watchdog(args: argparse.Namespace) -> int:
+    from .watchdog import watchdog
+
+    return watchdog(args)
 
 
 def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -140,8 +140,9 @@ class Custody:
     def strays(self, events: Iterable[OrderEvent]) -> list[Command]:
         """Cancels for open orders of earlier starts that no note knows."""
         found = self.keeper.stray_orders(events)
-        for order in found:
-            log.error("%s is open, is ours, and of no start that is known here", order.client_id)
+        if found:
+            some = ", ".join(order.client_id for order in found[:3])
+            log.error("%d open orders of ours are of no start known here: %s", len(found), some)
         return [CancelOrder(client_id=o.client_id, instrument=o.instrument) for o in found]
 
     def close(self, *, clean: bool) -> None:

@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Load, check, run. Raises ConfigError and CredentialsError before anything is opened."""
     config = load(args.config)
     check_switches(config, live=args.live)
+    # Until the engine listens, the mark alone speaks; the signal's default would end us.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     set_up_logging(args.log_level)
     return run_until_stopped(
         lambda stop: run_config(
@@ -90,13 +92,13 @@ async def run_config(
             recorder=recorder,
             stores=place_of(config),
         )
-        await check_stores(config)
         custody = open_custody(
             config,
             stack.enter_context(contextlib.ExitStack()),
             at_venue=credentials is not None,
             transient=exchange is not None,
         )
+        await check_stores(config)
         app = App(config, endpoints, credentials, options, custody=custody)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, app.halt, "signal SIGUSR1")
         watch = contextlib.nullcontext() if exchange is None else exchange.needed(app.fail)

@@ -15,12 +15,14 @@ from typing import Any, Self
 import orjson
 from tests.integration.command import environment
 
+from fastbook.bybit import requests
+from fastbook.bybit.instruments import parse_instruments
 from fastbook.runtime.bybit.rest import RestClient
 from fastbook.runtime.config import Credentials, load
 from fastbook.runtime.secret import Secret
-from fastbook.runtime.state import place_of, read_open_orders
+from fastbook.runtime.state import StoredOrder, place_of, read_open_orders
 from fastbook.runtime.system_clock import SystemClock
-from fastbook.types import Category
+from fastbook.types import Category, OrderType, PlaceOrder, Side, TimeInForce
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE_S = 30.0
@@ -32,6 +34,7 @@ CONFIG = """
 rest_url = "{rest}"
 ws_public_url = "{ws_public}"
 ws_private_url = "{ws_private}"
+ws_trade_url = "{ws_trade}"
 recv_window_ms = 1000
 
 [state]
@@ -84,6 +87,56 @@ class Exchange:
         self._process.terminate()
         await self._process.wait()
 
+    async def rest_orders(self, count: int, tag: str = "resting-P1_abcdef") -> list[StoredOrder]:
+        """Place `count` bids far below the market; as an engine would have noted them."""
+        units = parse_instruments(
+            await self.rest.instruments(Category.LINEAR), Category.LINEAR, self.symbols
+        )
+        noted = []
+        bids = {}
+        for unit in units:
+            book = await self.rest.orderbook(Category.LINEAR, unit.symbol)
+            px = int(Decimal(book["b"][0][0]).scaleb(unit.price_scale)) * 9 // 10
+            bids[unit.symbol] = px // unit.tick * unit.tick
+        for start in range(0, count, 10):
+            unit = units[start // 10 % len(units)]
+            px = bids[unit.symbol]
+            scale = 10 ** (unit.price_scale + unit.qty_scale)
+            qty = max(unit.qty_min, -(-6 * scale // px // unit.lot) * unit.lot)
+            rows = []
+            for n in range(start, min(start + 10, count)):
+                order = PlaceOrder(
+                    client_id=f"{tag}-{n}",
+                    instrument=unit.index,
+                    side=Side.BUY,
+                    px=px,
+                    qty=qty,
+                    order_type=OrderType.LIMIT,
+                    tif=TimeInForce.GTC,
+                    reduce_only=False,
+                )
+                rows.append(requests.create_row(unit, order))
+                noted.append(
+                    StoredOrder(
+                        client_id=order.client_id,
+                        strategy=tag,
+                        symbol=unit.symbol,
+                        side=1,
+                        px=px,
+                        qty=qty,
+                        price_scale=unit.price_scale,
+                        qty_scale=unit.qty_scale,
+                        order_type="Limit",
+                        tif="GTC",
+                        reduce_only=False,
+                        sent_ms=int(time.time() * 1000),
+                    )
+                )
+            body = requests.batch_body(Category.LINEAR, rows)
+            await self.rest.order("order.create-batch", body, units=len(rows))
+        assert len(await self.open_ids()) == count
+        return noted
+
     async def open_ids(self) -> list[str]:
         page = await self.rest.open_orders(Category.LINEAR, settle="USDT")
         return [row["orderLinkId"] for row in page.rows]
@@ -99,6 +152,14 @@ class Exchange:
         return {symbol: qty for symbol, qty in held.items() if qty}
 
 
+def config_text(exchange: Exchange, folder: Path) -> str:
+    return CONFIG.format(
+        **exchange.where,
+        state=folder / "state",
+        symbols=orjson.dumps(exchange.symbols).decode(),
+    )
+
+
 class Engines:
     """Starts engines, one at a time, in forks of one process that has everything loaded."""
 
@@ -107,14 +168,9 @@ class Engines:
         self.config = folder / "c.toml"
         self.ledger = folder / "ledger"
         self.ledger.touch()
-        self.config.write_text(
-            CONFIG.format(
-                **exchange.where,
-                state=folder / "state",
-                symbols=orjson.dumps(exchange.symbols).decode(),
-            )
-        )
+        self.config.write_text(config_text(exchange, folder))
         self.place = place_of(load(self.config, {}))
+        self.program = ("-m", "tests.kill.engine_process")
         self.pid = 0
         self.kills = 0
         self.active_ms: list[float] = []
@@ -122,7 +178,7 @@ class Engines:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.kill.engine_process"),
+            *(sys.executable, *self.program),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=environment(self.exchange.keys | {"FASTBOOK__STATE__DIR": str(self.place.parent)}),
@@ -177,15 +233,20 @@ class Engines:
         lost = set(await self.exchange.open_ids()) - kept
         assert not lost, f"open at the exchange, and in no note: {sorted(lost)}"
 
+    async def check_end_of_running(self) -> Json:
+        """SIGTERM, and what it said at its end."""
+        os.kill(self.pid, signal.SIGTERM)
+        ended = await self.until("ended", "exited")
+        assert ended["said"] == "ended", ended
+        await self.until("exited")
+        return ended
+
     async def check_end(self) -> Json:
         """A clean run and its end: nothing open, nothing double, positions agree."""
         await self.start()
         assert (await self.until("active", "exited"))["said"] == "active"
         await asyncio.sleep(0.5)
-        os.kill(self.pid, signal.SIGTERM)
-        ended = await self.until("ended", "exited")
-        assert ended["said"] == "ended", ended
-        await self.until("exited")
+        ended = await self.check_end_of_running()
         assert ended["working"] == 0, ended
         assert await self.exchange.open_ids() == []
         assert read_open_orders(self.place) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 
 from fastbook.bybit.codes import RATE_LIMIT
@@ -15,6 +16,11 @@ PATIENCE_S = 5.0
 
 JITTER_NS = 20_000_000
 
+RISKY = frozenset(
+    f"/v5/order/{name}" for name in ("create", "create-batch", "amend", "amend-batch")
+)
+"""What does not leave once the kill switch is pressed, however long it has waited here."""
+
 
 class Pacer:
     """Hands out permits in the order asked, one line an endpoint; urgent ones have their own."""
@@ -26,12 +32,15 @@ class Pacer:
         self._lines: dict[tuple[str, bool], asyncio.Lock] = {}  # endpoints are fixed
         self.waits = 0
         self.given_up = 0
+        self.killed: Callable[[], bool] = lambda: False
+        """Asked right before a create or an amend leaves; True: it does not."""
 
     async def permit(self, ask: Ask, not_after_ns: int | None = None) -> Permit:
         """Leave to send one request now; its `done` must be called however it ends.
 
         Raises `TransportError` with `sent` False when that could not be by `not_after_ns`
-        (monotonic; `PATIENCE_S` from now where it is not given).
+        (monotonic; `PATIENCE_S` from now where it is not given), and after the kill switch for
+        whatever could add risk.
         """
         if not_after_ns is None:
             not_after_ns = self._clock.monotonic_ns() + int(PATIENCE_S * 1e9)
@@ -44,6 +53,8 @@ class Pacer:
                     raise TransportError(
                         f"{ask.endpoint}: no turn in time under the rate limit", sent=False
                     )
+                if ask.endpoint in RISKY and self.killed():
+                    raise TransportError(f"{ask.endpoint}: the kill switch", sent=False)
                 if wait_ns == 0:
                     return self.limits.take(ask)
                 self.waits += 1

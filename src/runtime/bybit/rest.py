@@ -211,7 +211,7 @@ class RestClient:
                         stop_order_type=stop_type,
                     )
                     await self._caller.post(CANCEL_ALL, body, urgent=True)
-                left = len([r for r in await self.all_open_orders(category, [settle]) if _own(r)])
+                left = len(await self.cancellable_orders(category, [settle]))
                 if not left:
                     break
                 rounds = 0 if left < least or least < 0 else rounds + 1
@@ -219,6 +219,10 @@ class RestClient:
                 if rounds >= CANCEL_ROUNDS_MAX:
                     raise VenueError(-1, f"{left} orders are still open", request="cancel-all")
                 await asyncio.sleep(CANCEL_WAIT_S)
+
+    async def cancellable_orders(self, category: Category, settles: Iterable[str]) -> Rows:
+        """What `cancel_all` is about: every open order but the stops that belong to a position."""
+        return [row for row in await self.all_open_orders(category, settles) if _own(row)]
 
     async def all_open_orders(self, category: Category, settles: Iterable[str]) -> Rows:
         """Every open order of the account in `category`, whatever its kind, each once."""

@@ -13,6 +13,7 @@ from ..secret import Secret
 from .sections import Config
 
 API_KEY, API_SECRET, ADVISOR_KEY = "FASTBOOK_API_KEY", "FASTBOOK_API_SECRET", "FASTBOOK_ADVISOR_KEY"
+WATCHDOG_API_KEY, WATCHDOG_API_SECRET = "FASTBOOK_WATCHDOG_API_KEY", "FASTBOOK_WATCHDOG_API_SECRET"
 _FILE_BYTES_MAX = 4096
 
 
@@ -34,14 +35,28 @@ def load_credentials(config: Config, environ: Mapping[str, str]) -> Credentials 
     venue = config.venue
     key = _find(API_KEY, venue.api_key_file, environ)
     secret = _find(API_SECRET, venue.api_secret_file, environ)
+    return _paired(key, secret, API_KEY, API_SECRET)
+
+
+def _paired(
+    key: Secret | None, secret: Secret | None, key_name: str, secret_name: str
+) -> Credentials | None:
     if key is None and secret is None:
         return None
     if key is None or secret is None:
-        have, lack = (API_SECRET, API_KEY) if key is None else (API_KEY, API_SECRET)
+        have, lack = (secret_name, key_name) if key is None else (key_name, secret_name)
         raise CredentialsError(f"{have} is given and {lack} is not")
     if key == secret:
-        raise CredentialsError(f"{API_KEY} and {API_SECRET} are the same text")
+        raise CredentialsError(f"{key_name} and {secret_name} are the same text")
     return Credentials(key, secret)
+
+
+def load_watchdog_credentials(config: Config, environ: Mapping[str, str]) -> Credentials | None:
+    """The watchdog's own key and secret, from its own variables or files; None = not given."""
+    own = config.watchdog
+    key = _find(WATCHDOG_API_KEY, own.api_key_file, environ)
+    secret = _find(WATCHDOG_API_SECRET, own.api_secret_file, environ)
+    return _paired(key, secret, WATCHDOG_API_KEY, WATCHDOG_API_SECRET)
 
 
 def load_advisor_key(config: Config, environ: Mapping[str, str]) -> Secret | None:
