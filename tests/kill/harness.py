@@ -138,12 +138,14 @@ class Exchange:
         return noted
 
     async def open_ids(self) -> list[str]:
-        page = await self.rest.open_orders(Category.LINEAR, settle="USDT")
-        return [row["orderLinkId"] for row in page.rows]
+        """Of orders; the stops that a position has at the venue are no orders of anybody's."""
+        rows = await self.rest.cancellable_orders(Category.LINEAR, ["USDT"])
+        return [row["orderLinkId"] for row in rows]
 
     async def all_ids(self) -> list[str]:
         page = await self.rest.order_history(Category.LINEAR)
-        return [*await self.open_ids(), *(row["orderLinkId"] for row in page.rows)]
+        closed = [row["orderLinkId"] for row in page.rows if row["orderLinkId"]]
+        return [*await self.open_ids(), *closed]
 
     async def positions(self) -> dict[str, Decimal]:
         rows = await self.rest.positions(Category.LINEAR, ["USDT"])
