@@ -21,10 +21,12 @@ cdef struct Topic:
     int symbol_at               # where the symbol starts
     char[TOPIC_TEXT_MAX + 1] text
     void* book                  # borrowed; BookDecoder._books owns it
+    int index                   # of the book
     const int* price_scale      # the book's own fields: it may be rescaled by others
     const int* qty_scale
     bint touched
     Shape price                 # of the last one, as text
+    Topic* next                 # the row whose frame came after the last one of this row
     void* head                  # fastbook_head: how its frames begin
 
 
@@ -59,11 +61,13 @@ cdef class BookDecoder:
     cdef Topic* find_words(self, const uint64_t* words, Py_ssize_t length) noexcept nogil
     cdef Topic* find_topic(self, const char* text, Py_ssize_t length) noexcept nogil
     cdef Topic* scan(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil
-    cdef Topic* scan_words(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil
+    cdef bint scan_words(self, Topic* row, const char* data, Py_ssize_t size, Update* update) noexcept nogil
     cdef bint scan_vectors(self, Topic* row, const char* data, Py_ssize_t size, Update* update) noexcept nogil
     cdef int commit(self, Topic* row, Update* update) except -1
-    cdef Topic* named_row(self, const char* topic, const char* end) noexcept nogil
-    cdef Topic* scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil
+    cdef Topic* named_row(self, const char* data, const char* end) noexcept nogil
+    cdef const char* scan_side(self, Topic* row, const char* p, const char* end, Level* levels, Py_ssize_t* count) noexcept nogil
+    cdef void expect(self, Topic* row) noexcept nogil
+    cdef bint scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil
     cdef int rebuild_table(self) except -1
     cdef list touched_topics(self)
     cdef int mark(self, str topic, object state) except -1

@@ -28,17 +28,17 @@ from fastbook.bybit.scan cimport (
     FRAME_LEVELS_MAX, ids_and_end, level_array, literal, same_text, topic_words, type_and_ts,
 )
 from fastbook.bybit.vectors cimport (
-    fastbook_head, fastbook_read, learn_head, read_frame, vectors_start,
+    fastbook_head, fastbook_read, learn_head, read_frame, read_side, vectors_start,
 )
 from fastbook.core.bits cimport load64
 from fastbook.core.book cimport (
     APPLY_APPLIED, APPLY_MALFORMED, APPLY_OTHER, APPLY_SNAPSHOT, APPLY_TRADE, STATE_SYNCING,
-    STATE_UNSYNCED, Book, Level, Update,
+    STATE_UNSYNCED, Book, Level, Update, book_expect,
 )
 from fastbook.core.fixed cimport (
     FIXED_OK, FIXED_PRECISION, FIXED_SCALE_MAX, fixed_decimals, fixed_parse,
 )
-from fastbook.core.signals cimport SignalSet, signals_update
+from fastbook.core.signals cimport SignalSet, signals_expect, signals_update
 from fastbook.core.states import ApplyStatus, BookState, SequencePolicy
 from fastbook.errors import FixedPointError, WireError
 
@@ -193,10 +193,28 @@ cdef class BookDecoder:
 
     cdef Topic* scan(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil:
         """The row of the frame's book, and `update` filled; NULL when the shape is not known."""
-        cdef Topic* row = self.last_row
-        if self.vectors and row is not NULL and self.scan_vectors(row, data, size, update):
-            return row
-        return self.scan_words(data, size, update)
+        cdef Topic* last = self.last_row
+        cdef Topic* row = NULL
+        cdef Topic* guess = NULL
+        if self.vectors and last is not NULL:
+            # Topics tend to come in the order in which they came before; one alone follows itself.
+            guess = last.next
+            if guess is not last:
+                self.expect(guess)
+            if self.scan_vectors(guess, data, size, update):
+                self.last_row = guess
+                return guess
+        row = self.named_row(data, data + size)
+        if row is NULL:
+            return NULL
+        self.last_row = row
+        if last is not NULL:
+            last.next = row
+        if self.vectors and row is not guess:
+            self.expect(row)
+            if self.scan_vectors(row, data, size, update):
+                return row
+        return row if self.scan_words(row, data, size, update) else NULL
 
     cdef bint scan_vectors(self, Topic* row, const char* data, Py_ssize_t size, Update* update) noexcept nogil:
         cdef fastbook_read found
@@ -216,66 +234,79 @@ cdef class BookDecoder:
         update.snapshot = head.snapshot
         return True
 
-    cdef Topic* scan_words(self, const char* data, Py_ssize_t size, Update* update) noexcept nogil:
-        """As `scan`, eight bytes at a time, on any machine."""
-        cdef const char* end = data + size
+    cdef Topic* named_row(self, const char* data, const char* end) noexcept nogil:
+        """The row whose topic the frame names first of all; NULL when there is none."""
+        cdef uint64_t[TOPIC_WORDS] words
+        cdef Py_ssize_t length
         cdef const char* p = literal(data, end, b'{"topic":"orderbook.', 20)
-        cdef Topic* row
         if p is NULL:
             return NULL
-        row = self.last_row
-        p = same_text(data + 10, end, row.text, row.length) if row is not NULL else NULL
-        if p is NULL or p >= end or p[0] != c'"':
-            row = self.named_row(data + 10, end)
-            if row is NULL:
-                return NULL
-            self.last_row = row
-            if self.vectors and self.scan_vectors(row, data, size, update):
-                return row
-            p = data + 10 + row.length
+        if self.last_row is not NULL:
+            p = same_text(data + 10, end, self.last_row.text, self.last_row.length)
+            if p is not NULL and p < end and p[0] == c'"':
+                return self.last_row
+        length = topic_words(data + 10, end, words, TOPIC_WORDS)
+        return self.find_words(words, length) if length != 0 else NULL
+
+    cdef bint scan_words(self, Topic* row, const char* data, Py_ssize_t size, Update* update) noexcept nogil:
+        """As `scan`, eight bytes at a time, on any machine; `data` names the topic of `row`."""
+        cdef const char* end = data + size
+        cdef const char* p = data + 10 + row.length
         p = literal(p, end, b'",', 2)
         if p is NULL:
-            return NULL
+            return False
         p = type_and_ts(p, end, update)
         if p is NULL:
-            return NULL
+            return False
         p = literal(p, end, b',"data":{"s":"', 14)
         if p is NULL:
-            return NULL
+            return False
         p = same_text(p, end, row.text + row.symbol_at, row.length - row.symbol_at)
         if p is NULL:
-            return NULL
+            return False
         p = literal(p, end, b'","b":', 6)
-        if p is NULL or self.scan_levels(row, p, end, update) is NULL:
-            return NULL
+        if p is NULL or not self.scan_levels(row, p, end, update):
+            return False
         # Snapshots of a topic of deltas are too few to be remembered.
         cdef fastbook_head* head = <fastbook_head*> row.head
         if self.vectors and (not update.snapshot or head.length == 0 or head.snapshot):
             learn_head(head, data, p + 1 - data, update.snapshot)
-        return row
+        return True
 
-    cdef Topic* named_row(self, const char* topic, const char* end) noexcept nogil:
-        cdef uint64_t[TOPIC_WORDS] words
-        cdef Py_ssize_t length = topic_words(topic, end, words, TOPIC_WORDS)
-        return self.find_words(words, length) if length != 0 else NULL
-
-    cdef Topic* scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil:
-        cdef int price_scale = row.price_scale[0]
-        cdef int qty_scale = row.qty_scale[0]
-        p = level_array(p, end, price_scale, qty_scale, self.bid_levels, &update.n_bids, &row.price)
+    cdef bint scan_levels(self, Topic* row, const char* p, const char* end, Update* update) noexcept nogil:
+        p = self.scan_side(row, p, end, self.bid_levels, &update.n_bids)
         if p is NULL:
-            return NULL
+            return False
         p = literal(p, end, b',"a":', 5)
         if p is NULL:
-            return NULL
-        p = level_array(p, end, price_scale, qty_scale, self.ask_levels, &update.n_asks, &row.price)
+            return False
+        p = self.scan_side(row, p, end, self.ask_levels, &update.n_asks)
         if p is NULL:
-            return NULL
+            return False
         if ids_and_end(p, end, update) != end:
-            return NULL
+            return False
         update.bids = self.bid_levels
         update.asks = self.ask_levels
-        return row
+        return True
+
+    cdef const char* scan_side(self, Topic* row, const char* p, const char* end, Level* levels, Py_ssize_t* count) noexcept nogil:
+        cdef int price_scale = row.price_scale[0]
+        cdef int qty_scale = row.qty_scale[0]
+        cdef const char* after = NULL
+        if self.vectors:    # a whole book is worth it
+            after = read_side(p, end, price_scale, qty_scale, <int64_t*> levels, count)
+        if after is NULL:
+            after = level_array(p, end, price_scale, qty_scale, levels, count, &row.price)
+        return after
+
+    cdef void expect(self, Topic* row) noexcept nogil:
+        """Ask for the memory that the frame of `row` will change, while it is still being read.
+
+        With many books it is in no near cache, and what is there leads to what comes next.
+        """
+        book_expect(<Book> row.book)
+        if self.signals is not None:
+            signals_expect(self.signals, row.index)
 
     cdef int commit(self, Topic* row, Update* update) except -1:
         # Casts, not a variable: a variable would count references.
@@ -467,7 +498,9 @@ cdef class BookDecoder:
             row.symbol_at = len(name) - len(book.symbol)
             memcpy(row.text, <const char*> name, len(name))
             row.book = <void*> book
+            row.index = book.index
             row.head = &heads[i]
+            row.next = row
             row.price_scale = &book.price_scale
             row.qty_scale = &book.qty_scale
         self.touched_len = 0

@@ -24,7 +24,8 @@
 
 enum {
   FASTBOOK_HEAD_MAX = 192,   /* bytes of a head: names are at most 63 and 40 long */
-  FASTBOOK_ROOM = 48,        /* bytes looked at from the start of a level */
+  FASTBOOK_ROOM = 48,        /* bytes looked at from the start of a level ... */
+  FASTBOOK_WIDE_ROOM = 80,   /* ... and of two */
   FASTBOOK_FRAME_MIN = 128,  /* steps back from its end, and loads of 8 behind a side, stay inside */
   FASTBOOK_FRAME_MAX = 65536 /* a longer frame may hold more levels than there is room for */
 };
@@ -103,65 +104,105 @@ FASTBOOK_STEP __m256i fastbook_join(__m256i digits) {
                           _mm256_srli_epi64(x, 32));
 }
 
-FASTBOOK_STEP int fastbook_all_digits(__m256i x) {
-  x = _mm256_subs_epu8(x, _mm256_set1_epi8(9));
-  return _mm256_testz_si256(x, x);
+/* Where the quotes are among the 32 bytes at p, and where a number's whole part stops. */
+FASTBOOK_STEP void fastbook_marks(const char *p, uint32_t *quotes, uint32_t *stops) {
+  __m256i x = fastbook_load256(p);
+  __m256i quote = _mm256_cmpeq_epi8(x, _mm256_set1_epi8('"'));
+  __m256i point = _mm256_cmpeq_epi8(x, _mm256_set1_epi8('.'));
+  *quotes = (uint32_t) _mm256_movemask_epi8(quote);
+  *stops = (uint32_t) _mm256_movemask_epi8(_mm256_or_si256(quote, point));
 }
 
-/* `px","qty"],["px",...` from behind the first quote to behind the last bracket; NULL if it is not. */
-FASTBOOK_STEP const char *fastbook_levels(const char *p, const char *room, const uint8_t *px_places,
-                                          const uint8_t *qty_places, int64_t *levels,
-                                          ptrdiff_t *count) {
+/* One level, `px","qty"` at p, to `out`; returns its last quote, NULL if the marks do not show it
+   whole. Adds to `wrong` what is not 0 when a digit is none. Looks at 48 bytes. */
+FASTBOOK_STEP const char *fastbook_level(const char *p, uint64_t quotes, uint64_t stops,
+                                         const uint8_t *px_places, const uint8_t *qty_places,
+                                         int64_t *out, __m256i *wrong) {
+  uint64_t later = _blsr_u64(_blsr_u64(quotes)); /* from the third quote on */
+  uint64_t px_end = _tzcnt_u64(quotes);
+  uint64_t qty_end = _tzcnt_u64(later);
+  uint64_t qty_at = px_end + 3;
+  uint64_t qty_length = qty_end - qty_at;
+  __m256i x, places;
+  if (FASTBOOK_RARE((px_end | qty_length) > 15)) return NULL;
+  if (FASTBOOK_RARE((fastbook_load32_(p + px_end) & 0xFFFFFF) != 0x222C22)) return NULL; /* "," */
+  x = _mm256_inserti128_si256(_mm256_castsi128_si256(fastbook_load128(p)),
+                              fastbook_load128(p + qty_at), 1);
+  places = _mm256_inserti128_si256(
+      _mm256_castsi128_si256(fastbook_load128(px_places + 256 * px_end + 16 * _tzcnt_u64(stops))),
+      fastbook_load128(qty_places + 256 * qty_length + 16 * _tzcnt_u64(stops >> qty_at)), 1);
+  x = _mm256_shuffle_epi8(_mm256_sub_epi8(x, _mm256_set1_epi8('0')), places);
+  *wrong = _mm256_or_si256(*wrong, _mm256_subs_epu8(x, _mm256_set1_epi8(9)));
+  x = _mm256_permute4x64_epi64(fastbook_join(x), 0x08);
+  _mm_storeu_si128((__m128i *) out, _mm256_castsi256_si128(x));
+  return p + qty_end;
+}
+
+/* `px","qty"],["px",...` from behind the first quote to behind the last bracket; NULL if it is not.
+   Each turn has to wait for the last one to say where it starts, so a turn takes two levels out of
+   64 bytes where there is room for it. */
+FASTBOOK_STEP const char *fastbook_levels(const char *p, const char *frame_end,
+                                          const uint8_t *px_places, const uint8_t *qty_places,
+                                          int64_t *levels, ptrdiff_t *count) {
+  __m256i wrong = _mm256_setzero_si256();
   int64_t *out = levels;
-  const __m256i quote = _mm256_set1_epi8('"');
-  const __m256i point = _mm256_set1_epi8('.');
-  const __m256i zero = _mm256_set1_epi8('0');
-  for (; p <= room; out += 2) {
-    __m256i x = fastbook_load256(p);
-    __m256i is_quote = _mm256_cmpeq_epi8(x, quote);
-    uint32_t quotes = (uint32_t) _mm256_movemask_epi8(is_quote);
-    uint32_t stops =
-        (uint32_t) _mm256_movemask_epi8(_mm256_or_si256(is_quote, _mm256_cmpeq_epi8(x, point)));
-    uint32_t later = _blsr_u32(_blsr_u32(quotes)); /* from the third quote on */
-    uint32_t px_end = _tzcnt_u32(quotes);
-    uint32_t qty_end = _tzcnt_u32(later);
-    uint32_t qty_at = px_end + 3;
-    uint32_t qty_length = qty_end - qty_at;
-    uint32_t px_whole = _tzcnt_u32(stops);
-    uint32_t qty_whole;
-    const char *end = p + qty_end;
-    __m256i places;
-    if (FASTBOOK_RARE((px_end | qty_length) > 15)) return NULL;
-    if (FASTBOOK_RARE((fastbook_load32_(p + px_end) & 0xFFFFFF) != 0x222C22)) return NULL; /* "," */
-    qty_whole = _tzcnt_u32(stops >> qty_at);
-    x = _mm256_inserti128_si256(_mm256_castsi128_si256(fastbook_load128(p)),
-                                fastbook_load128(p + qty_at), 1);
-    places = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(fastbook_load128(px_places + 256 * px_end + 16 * px_whole)),
-        fastbook_load128(qty_places + 256 * qty_length + 16 * qty_whole), 1);
-    x = _mm256_shuffle_epi8(_mm256_sub_epi8(x, zero), places);
-    if (FASTBOOK_RARE(!fastbook_all_digits(x))) return NULL;
-    x = _mm256_permute4x64_epi64(fastbook_join(x), 0x08);
-    _mm_storeu_si128((__m128i *) out, _mm256_castsi256_si128(x));
-    if (fastbook_load64_(end) << 24 != 0x225B2C5D22000000u) { /* not "],[" */
-      *count = (out - levels) / 2 + 1;
-      return (fastbook_load32_(end) & 0xFFFFFF) == 0x5D5D22 ? end + 3 : NULL; /* "]] */
-    }
+  const char *end = NULL;
+  uint32_t quotes, stops, far_quotes, far_stops;
+  uint64_t wide_quotes, wide_stops;
+  while (frame_end - p >= FASTBOOK_WIDE_ROOM) {
+    fastbook_marks(p, &quotes, &stops);
+    fastbook_marks(p + 32, &far_quotes, &far_stops);
+    wide_quotes = quotes | (uint64_t) far_quotes << 32;
+    wide_stops = stops | (uint64_t) far_stops << 32;
+    end = fastbook_level(p, wide_quotes, wide_stops, px_places, qty_places, out, &wrong);
+    if (FASTBOOK_RARE(end == NULL)) return NULL;
+    out += 2;
+    if (fastbook_load64_(end) << 24 != 0x225B2C5D22000000u) goto done; /* not "],[" */
+    wide_quotes >>= end + 5 - p;
+    wide_stops >>= end + 5 - p;
+    p = end + 5;
+    end = fastbook_level(p, wide_quotes, wide_stops, px_places, qty_places, out, &wrong);
+    if (FASTBOOK_RARE(end == NULL)) continue; /* not within the 64 bytes: the first of the next turn */
+    out += 2;
+    if (fastbook_load64_(end) << 24 != 0x225B2C5D22000000u) goto done;
+    p = end + 5;
+  }
+  while (frame_end - p >= FASTBOOK_ROOM) {
+    fastbook_marks(p, &quotes, &stops);
+    end = fastbook_level(p, quotes, stops, px_places, qty_places, out, &wrong);
+    if (FASTBOOK_RARE(end == NULL)) return NULL;
+    out += 2;
+    if (fastbook_load64_(end) << 24 != 0x225B2C5D22000000u) goto done;
     p = end + 5;
   }
   return NULL;
+done:
+  *count = (out - levels) / 2;
+  if ((fastbook_load32_(end) & 0xFFFFFF) != 0x5D5D22) return NULL; /* "]] */
+  return _mm256_testz_si256(wrong, wrong) ? end + 3 : NULL;
 }
 
-/* The levels of one side, from behind `[`; `room` is the last byte a level may start at. */
-FASTBOOK_STEP const char *fastbook_side(const char *p, const char *room, const uint8_t *px_places,
-                                        const uint8_t *qty_places, int64_t *levels,
-                                        ptrdiff_t *count) {
+/* The levels of one side, from behind `[`. */
+FASTBOOK_STEP const char *fastbook_side(const char *p, const char *frame_end,
+                                        const uint8_t *px_places, const uint8_t *qty_places,
+                                        int64_t *levels, ptrdiff_t *count) {
   if (p[0] == ']') {
     *count = 0;
     return p + 1;
   }
   if (p[0] != '[' || p[1] != '"') return NULL;
-  return fastbook_levels(p + 2, room, px_places, qty_places, levels, count);
+  return fastbook_levels(p + 2, frame_end, px_places, qty_places, levels, count);
+}
+
+/* One side of any frame, from its first bracket to behind its last; NULL if it is not known. */
+static FASTBOOK_TARGET const char *fastbook_read_side(const char *p, const char *end, int px_scale,
+                                                      int qty_scale, int64_t *levels,
+                                                      ptrdiff_t *count) {
+  if (end - p < FASTBOOK_ROOM || end - p > FASTBOOK_FRAME_MAX || (px_scale | qty_scale) > 15 ||
+      p[0] != '[')
+    return NULL;
+  return fastbook_side(p + 1, end, fastbook_places[px_scale][0][0],
+                       fastbook_places[qty_scale][0][0], levels, count);
 }
 
 /* The `n` bytes before `end`, less "0", in the last places of 16; zeros before them. */
@@ -207,8 +248,7 @@ static FASTBOOK_TARGET int fastbook_read_frame(const char *frame, ptrdiff_t size
                                                int qty_scale, int64_t *bids, int64_t *asks,
                                                fastbook_read *read) {
   const char *end = frame + size;
-  const char *room = end - FASTBOOK_ROOM;
-  const uint8_t *px_places = fastbook_places[px_scale & 15][0][0];
+  const uint8_t *px_places = fastbook_places[px_scale & 15][0][0]; /* checked below */
   const uint8_t *qty_places = fastbook_places[qty_scale & 15][0][0];
   const char *p, *ts_at, *u_at, *seq_at, *cts_at;
   __m128i ts, u, seq, cts;
@@ -235,9 +275,9 @@ static FASTBOOK_TARGET int fastbook_read_frame(const char *frame, ptrdiff_t size
 
   p = frame + head->length;
   if (end - p < 16) return 0;
-  p = fastbook_side(p, room, px_places, qty_places, bids, &read->bids);
+  p = fastbook_side(p, end, px_places, qty_places, bids, &read->bids);
   if (p == NULL || (fastbook_load64_(p) & 0xFFFFFFFFFFFF) != 0x5B3A2261222C) return 0; /* ,"a":[ */
-  p = fastbook_side(p + 6, room, px_places, qty_places, asks, &read->asks);
+  p = fastbook_side(p + 6, end, px_places, qty_places, asks, &read->asks);
   return p == u_at - 5;
 }
 
@@ -272,6 +312,11 @@ static int fastbook_read_frame(const char *frame, ptrdiff_t size, const fastbook
   (void) frame, (void) size, (void) head, (void) px_scale, (void) qty_scale;
   (void) bids, (void) asks, (void) read;
   return 0;
+}
+static const char *fastbook_read_side(const char *p, const char *end, int px_scale, int qty_scale,
+                                      int64_t *levels, ptrdiff_t *count) {
+  (void) p, (void) end, (void) px_scale, (void) qty_scale, (void) levels, (void) count;
+  return NULL;
 }
 static void fastbook_learn_head(fastbook_head *head, const char *frame, ptrdiff_t length,
                                 int snapshot) {

@@ -20,5 +20,8 @@ cdef extern from "fastbook/bybit/vectors.h":
     bint read_frame "fastbook_read_frame"(
         const char* frame, Py_ssize_t size, const fastbook_head* head, int px_scale, int qty_scale,
         int64_t* bids, int64_t* asks, fastbook_read* read) noexcept nogil
+    const char* read_side "fastbook_read_side"(
+        const char* p, const char* end, int px_scale, int qty_scale, int64_t* levels,
+        Py_ssize_t* count) noexcept nogil
     void learn_head "fastbook_learn_head"(
         fastbook_head* head, const char* frame, Py_ssize_t length, bint snapshot) noexcept nogil

@@ -16,11 +16,13 @@ cdef extern from *:
     #if defined(__GNUC__) || defined(__clang__)
       #define fastbook_likely(x) __builtin_expect(!!(x), 1)
       #define fastbook_inline static inline __attribute__((always_inline))
+      #define fastbook_prefetch(p) __builtin_prefetch(p)
       #define fastbook_ctz64(x) __builtin_ctzll(x)
       #define fastbook_clz64(x) __builtin_clzll(x)
     #else
       #define fastbook_likely(x) (x)
       #define fastbook_inline static inline
+      #define fastbook_prefetch(p) ((void) (p))
       static inline int fastbook_ctz64(uint64_t x) {
         int n = 0;
         while (!(x & 1)) { x >>= 1; n++; }
@@ -70,6 +72,7 @@ cdef extern from *:
     """
     bint same "fastbook_same"(const char* p, const char* text, size_t n) noexcept nogil
     bint likely "fastbook_likely"(bint x) noexcept nogil
+    void prefetch "fastbook_prefetch"(const void* p) noexcept nogil     # its cache line is wanted soon
     int ctz64 "fastbook_ctz64"(uint64_t x) noexcept nogil   # of a word that is not 0
     int clz64 "fastbook_clz64"(uint64_t x) noexcept nogil
     uint64_t load64 "fastbook_load64"(const char* p) noexcept nogil

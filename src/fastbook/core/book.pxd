@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from fastbook.core.bits cimport prefetch
 from fastbook.core.sides cimport (
     SET_ABSENT, SET_CHANGED, SET_DROPPED, BookSide, Level,
     side_best_px, side_best_qty, side_clear, side_qty_at, side_set, side_top,
@@ -86,3 +87,11 @@ cdef class Book:
     cdef int rescale(self, int price_scale, int qty_scale) except -1
     # Called before `apply_update` with an update that was read at finer scales than the book's.
     cdef bint fit_scales(self, int price_scale, int qty_scale, const Update* update) except -1
+
+
+cdef inline void book_expect(Book book) noexcept nogil:
+    """An update of `book` comes soon: ask for its memory."""
+    cdef const char* at = <const char*> &book.bid_side
+    cdef Py_ssize_t i
+    for i in range(0, 2 * sizeof(BookSide) + 192, 64):  # the sides, and what the last update said
+        prefetch(at + i)

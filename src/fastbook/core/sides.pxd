@@ -31,13 +31,35 @@ cdef struct Level:
     int64_t qty         # 0 deletes
 
 
-cdef struct BookSide:
+cdef struct BookSide:       # what every update of a ladder needs stands first
     Py_ssize_t len          # levels held
     Py_ssize_t capacity     # most levels held: topic depth plus slack
-    int64_t sign            # +1: asks, ascending; -1: bids, descending
-    bint on_ladder
-    int wanted              # one of LAYOUT_*
     int64_t patience        # updates before the layout may change again: what a change costs is paid
+    bint on_ladder
+    int shift               # see `inverse`
+
+    # The ladder, allocated when first used and grown to what the levels span. Rung k is the price
+    # base + sign * k * tick, modulo 2**64. It is empty while the side is an array.
+    int64_t* rung           # quantity by rung
+    uint64_t* bits          # bit k % 64 of word k / 64: rung k holds a level
+    uint64_t rungs          # rungs in use: a power of two, at least 64
+    uint64_t best           # rung of the best level; `rungs` when the side is empty
+    uint64_t base           # price of rung 0
+    uint64_t step           # sign * tick
+    # step = odd * 2**shift; (px - base) * inverse of odd, rotated right by shift, is the rung when
+    # px is on one, and not below `rungs` in every other case.
+    uint64_t inverse
+    uint64_t qty_bits       # every bit that a quantity has had since the ladder was built
+
+    # The last answer of `side_qty_sum`, as long as nothing changes up to rung top_end.
+    Py_ssize_t top_levels   # 0: no answer is kept
+    uint64_t top_end
+    double top_sum
+
+    uint64_t rungs_allocated
+    uint64_t rungs_max
+    int64_t sign            # +1: asks, ascending; -1: bids, descending
+    int wanted              # one of LAYOUT_*
 
     # The array, always allocated. Level i (0 = best) is at slot head + i. Free slots at both ends,
     # so that an insert moves the shorter half: near the touch and at the far edge cost the same.
@@ -45,27 +67,6 @@ cdef struct BookSide:
     int64_t* qty            # quantity at px[i]; fixed-point, never 0
     Py_ssize_t head         # slot of the best level
     Py_ssize_t slots        # slots allocated
-
-    # The ladder, allocated when first used and grown to what the levels span. Rung k is the price
-    # base + sign * k * tick, modulo 2**64. It is empty while the side is an array.
-    int64_t* rung           # quantity by rung
-    uint64_t* bits          # bit k % 64 of word k / 64: rung k holds a level
-    uint64_t rungs          # rungs in use: a power of two, at least 64
-    uint64_t rungs_allocated
-    uint64_t rungs_max
-    uint64_t best           # rung of the best level; `rungs` when the side is empty
-    uint64_t base           # price of rung 0
-    uint64_t step           # sign * tick
-    # step = odd * 2**shift; (px - base) * inverse of odd, rotated right by shift, is the rung when
-    # px is on one, and not below `rungs` in every other case.
-    uint64_t inverse
-    int shift
-    uint64_t qty_bits       # every bit that a quantity has had since the ladder was built
-
-    # The last answer of `side_qty_sum`, as long as nothing changes up to rung top_end.
-    Py_ssize_t top_levels   # 0: no answer is kept
-    uint64_t top_end
-    double top_sum
 
 
 cdef struct Tally:      # what `side_apply` could not do, counted
@@ -167,19 +168,20 @@ cdef inline Py_ssize_t ladder_take(BookSide* side, const Level* levels, Py_ssize
     cdef uint64_t nothing = 0
     cdef const Level* level = levels
     cdef const Level* end = levels + n
-    cdef uint64_t at, qty, had, has
+    cdef uint64_t at, qty, word, had, has
     while level < end:
         at = (<uint64_t> level.px - base) * inverse
         at = at >> shift | at << (-shift & 63)
         if not likely(at < rungs):
             break
         qty = <uint64_t> level.qty
-        had = rung[at] != 0
+        word = bits[at >> 6]
+        had = word >> (at & 63) & 1     # the bits are near; the rung is only written
         has = qty != 0
         level += 1
         rung[at] = <int64_t> qty
         qty_bits |= qty
-        bits[at >> 6] ^= (had ^ has) << (at & 63)
+        bits[at >> 6] = word ^ (had ^ has) << (at & 63)
         more += has - had
         nothing += (had | has) ^ 1
         nearest = min(nearest, at)

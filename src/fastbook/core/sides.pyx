@@ -13,6 +13,13 @@ from libc.string cimport memcpy, memmove
 
 from fastbook.core.bits cimport clz64, ctz64
 
+cdef extern from "fastbook/core/sums.h":
+    bint sums_start "fastbook_sums_start"()
+    uint64_t sum_plain "fastbook_sum_plain"(const int64_t* qty, Py_ssize_t n) noexcept nogil
+    uint64_t sum_avx2 "fastbook_sum_avx2"(const int64_t* qty, Py_ssize_t n) noexcept nogil
+
+cdef bint AVX2 = sums_start()
+
 cdef enum:
     RUNGS_MIN = 256
     RUNGS_MAX = 1 << 17         # 1 MiB of quantities a side, at the greatest depth
@@ -360,8 +367,7 @@ cdef double ladder_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil:
     cdef const uint64_t* bits = side.bits + (side.best >> 6)
     cdef const int64_t* rung = side.rung + side.best
     cdef int offset = side.best & 63
-    cdef uint64_t near
-    cdef uint64_t sum = 0
+    cdef uint64_t near, sum
     cdef Py_ssize_t i, count
     if side.len < levels or not 0 < levels <= SUM_LEVELS_MAX or side.qty_bits >> SUM_QTY_BITS != 0:
         return ladder_walk_sum(side, levels)
@@ -371,8 +377,7 @@ cdef double ladder_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil:
     if near == 0:
         return ladder_walk_sum(side, levels)
     count = ctz64(near) + 1
-    for i in range(count):
-        sum += <uint64_t> rung[i]
+    sum = sum_avx2(rung, count) if AVX2 else sum_plain(rung, count)
     side.top_levels = levels
     side.top_end = side.best + <uint64_t> count - 1
     side.top_sum = <double> <int64_t> sum

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from fastbook.core.bits cimport prefetch
 from fastbook.core.book cimport Book
 from fastbook.core.windows cimport Bars, Decay, Flow, Returns, Rolling, TrueRange
 
@@ -71,3 +72,17 @@ cdef class SignalSet:
 # its row and its windows. Never allocates; O(imbalance_levels).
 cdef void signals_update(SignalSet signals, Book book) noexcept nogil
 cdef void signals_reset(SignalSet signals, Py_ssize_t index) noexcept nogil
+
+
+cdef inline void signals_expect(SignalSet signals, Py_ssize_t index) noexcept nogil:
+    """An update of the row `index` comes soon: ask for its memory."""
+    cdef const char* at
+    cdef Py_ssize_t i
+    if not 0 <= index < signals.books:
+        return
+    at = <const char*> &signals.windows[index]
+    for i in range(0, sizeof(BookWindows), 64):
+        prefetch(at + i)
+    at = <const char*> (signals.rows_ + index * SIGNAL_COUNT)
+    prefetch(at)
+    prefetch(at + 8 * SIGNAL_COUNT - 1)

@@ -6,7 +6,7 @@ them, so that a caller with many windows can allocate one block for all. `*_rese
 sample and keeps the memory. No function allocates, raises or needs the interpreter.
 """
 
-from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, isfinite, log, log1p, sqrt
+from libc.math cimport INFINITY, NAN, fabs, isfinite, log, log1p, sqrt
 from libc.stdint cimport int64_t
 
 
@@ -262,8 +262,8 @@ cdef inline bint bars_push(Bars* s, int64_t ts_ms, double px) noexcept nogil:
             s.count += 1
         s.open_ms = ts_ms - ts_ms % s.bar_ms
         s.open_ = s.high = s.low = px
-    s.high = fmax(s.high, px)
-    s.low = fmin(s.low, px)
+    s.high = px if px > s.high else s.high
+    s.low = px if px < s.low else s.low
     s.close = px
     return completed
 
