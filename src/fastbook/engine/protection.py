@@ -157,6 +157,7 @@ class Protection:
         return any(abs(a - b) > tolerance for a, b in zip(old, new, strict=True))
 
 
-def _to_grid(px: float, tick: int, *, up: bool) -> int:
+def _to_grid(exact: float, tick: int, *, up: bool) -> int:
+    px = round(exact, 6)  # a product that misses a whole number by a bit is that number
     down_px = int(px // tick) * tick
     return max(down_px + tick if up and down_px < px else down_px, tick)

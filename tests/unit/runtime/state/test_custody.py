@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support_decide import SECOND, fill
-from tests.unit.test_engine import World
+from tests.support_engine import World
 
 from fastbook.errors import StateError
 from fastbook.runtime.custody import Custody
