@@ -442,6 +442,8 @@ class App:
     def _on_events(self, events: Sequence[OrderEvent], recv_ns: int) -> None:
         custody = self._custody
         for event in events:
+            if self._is_old(event):
+                continue
             commands = self._front.on_event(event, recv_ns)
             if custody is not None:
                 custody.note(event)
@@ -502,7 +504,7 @@ class App:
             now_ns = self._now()
             if self._custody is not None:
                 self._send(self._custody.strays(events))
-            self._on_events([e for e in events if not self._is_old(e)], now_ns)
+            self._on_events(events, now_ns)
             if gaps != self._private_gaps:
                 self._reconcile_wanted.set()  # asked before the link was lost: asked too early
                 continue
@@ -528,7 +530,7 @@ class App:
             if gaps != self._private_gaps:
                 continue
             now_ns = self._now()
-            self._on_events([e for e in events if not self._is_old(e)], now_ns)
+            self._on_events(events, now_ns)
             listed = {e.client_id for e in events if isinstance(e, OrderUpdate)}
             self._send(self._front.drop_copied(listed, now_ns))
             self._agreed_venue_ms = asked_ms
@@ -539,7 +541,10 @@ class App:
             self._send(self._front.warm_up(instrument.index, bars, self._now()))
 
     def _is_old(self, event: OrderEvent) -> bool:
-        """A fill of before this run: it is in the venue's positions and wallet already."""
+        """A fill of before this run: it is in the venue's positions and wallet already.
+
+        REST has them because more is asked for than is needed; a stream may replay them.
+        """
         if not isinstance(event, Execution) or event.ts_ms >= self._started_venue_ms:
             return False
         return self.orders.find(event.client_id, event.order_id) is None
