@@ -30,6 +30,16 @@ check: $(VENV)/.check  ## What CI refuses: lint, format, types, stubs against th
 conserve: $(VENV)/.test  ## A million orders of 300 agents: money, positions and books balance
 	$(BIN)/python -m tests.reference.agents $(ARGS)
 
+SEEDS ?= 200
+FIRST_SEED ?= 1
+MINUTES ?= 2
+simulate-faults: $(VENV)/.test  ## Whole engine, virtual time, seeded faults (SEEDS=10000 FIRST_SEED=1; SEED=7 shows one)
+	$(BIN)/python -m tests.simulation $(SEEDS) --first $(FIRST_SEED) --minutes $(MINUTES) \
+	  $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+planted-bugs: $(VENV)/.test  ## Each planted bug, and how many seeds find it (SEEDS=40)
+	$(BIN)/python -m tests.simulation.bugs --seeds $(if $(filter-out 200,$(SEEDS)),$(SEEDS),40) $(ARGS)
+
 dev: $(VENV)/.check  ## Install editable; rebuilds the extensions on import
 	ln -sfn ../runtime src/fastbook/runtime
 	$(INSTALL) -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
@@ -112,4 +122,4 @@ $(VENV)/.bench: $(VENV)/.test bench/requirements.txt
 
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check conserve dev bench benchmarks-doc chart bench-stores instructions instructions-update asan wheel annotate clean
+.PHONY: help demo test check conserve simulate-faults planted-bugs dev bench benchmarks-doc chart bench-stores instructions instructions-update asan wheel annotate clean

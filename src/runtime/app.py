@@ -110,7 +110,7 @@ class App:
         self._failed = asyncio.Event()
         self._reconcile_wanted = asyncio.Event()
         self._clock_wanted = asyncio.Event()
-        self.started_ns = 0
+        self.started_ns = self._started_venue_ms = 0
         self._ending = False
         self._audit: Json | None = None
         self.report = Report(self)
