@@ -60,7 +60,7 @@ LEAVES = {
     "runtime.expected": {"fastbook", "core", "errors"},
     "runtime.status": {"fastbook", "engine", "journal", "core", "types", "errors"},
     # The sections of the file are the parameters of the library's own parts.
-    "runtime.config": {"strategy", "risk", "types", "errors", "runtime.secret"},
+    "runtime.config": {"bybit", "strategy", "risk", "types", "errors", "runtime.secret"},
     "runtime.state": {"types", "errors", "runtime.config"},
     "runtime.build_id": set[str](),
 }
@@ -89,6 +89,7 @@ COMPOSITION = (
     "runtime.memory",
     *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
     *("runtime.run_options", "runtime.sweep", "runtime.kill", "runtime.watchdog"),
+    *("runtime.preflight", "runtime.doctor"),
 )
 BELOW = LIBRARY | FACADE | LEAVES | PARTS
 MAY_IMPORT: dict[str, set[str]] = BELOW | {name: {*BELOW, *COMPOSITION} for name in COMPOSITION}

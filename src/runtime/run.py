@@ -14,6 +14,7 @@ from pathlib import Path
 from fastbook.errors import ConfigError, CredentialsError
 
 from .app import App
+from .bybit.rest import RestClient
 from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
 from .custody_open import open_custody
@@ -21,12 +22,14 @@ from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .memory import check_stores
 from .output import counted, print_json, to_json
+from .preflight import Preflight, check_key_fits, preflight
 from .recording.recorder import Recorder
 from .report import Json
 from .run_options import OnStatus, RunOptions
 from .secret import Secret
 from .state import place_of
 from .summary import ProgressLines, print_summary
+from .system_clock import SystemClock
 
 LINEAR = "linear"
 SIMULATOR_SYMBOLS = 50
@@ -62,10 +65,28 @@ def check_switches(config: Config, *, live: bool) -> None:
     if live and mode != "live":
         raise ConfigError(f'--live, but execution.mode is "{mode}": both have to say it')
     if mode == "live":
-        raise ConfigError("live trading is not part of this version; paper is")
+        check_live(config)
     if config.venue.category != LINEAR:
         raise ConfigError(
             f'venue.category is "{config.venue.category}": this version trades "{LINEAR}" only'
+        )
+
+
+def check_live(config: Config) -> None:
+    """What real money needs in the configuration, on top of what paper needs."""
+    venue = config.venue
+    if venue.endpoints is None:
+        raise ConfigError(
+            'execution.mode is "live" and venue.rest_url names no exchange: a run with an exchange'
+            " of its own is paper"
+        )
+    if venue.environment == SIMULATOR:
+        return
+    if not venue.account_uid:
+        raise ConfigError("venue.account_uid is missing: live trading names its account")
+    if not config.limits_file:
+        raise ConfigError(
+            "risk.limits_file is missing: live trading has its limits in a file of their own"
         )
 
 
@@ -85,16 +106,18 @@ async def run_config(
         screen = await open_screen(stack, as_json=as_json)
         symbols = counted(len(config.market_data.symbols), "symbol")
         options = RunOptions(
-            title=f"{config.venue.environment}, {symbols}, paper",
+            title=f"{config.venue.environment}, {symbols}, {config.execution.mode}",
             seconds=seconds,
             flatten=False,
             on_status=on_status(screen),
             recorder=recorder,
             stores=place_of(config),
         )
+        checked = await look_before(config, endpoints, credentials)
         custody = open_custody(
             config,
             stack.enter_context(contextlib.ExitStack()),
+            account="" if checked is None else checked.key.account,
             at_venue=credentials is not None,
             transient=exchange is not None,
         )
@@ -113,6 +136,22 @@ async def run_config(
     return 0
 
 
+async def look_before(
+    config: Config, endpoints: Endpoints, credentials: Credentials | None
+) -> Preflight | None:
+    """Key and account, asked of the venue before anything else; None on paper of our own."""
+    if credentials is None:
+        return None
+    async with RestClient(
+        endpoints.rest,
+        credentials,
+        SystemClock(),
+        recv_window_ms=config.venue.recv_window_ms,
+        ca_file=config.venue.ca_file,
+    ) as rest:
+        return await preflight(rest, config)
+
+
 async def open_exchange(config: Config, stack: contextlib.AsyncExitStack) -> Child | None:
     """A bundled exchange of our own, where the configuration names none."""
     if config.venue.endpoints is not None:
@@ -129,15 +168,22 @@ async def find_exchange(
     looked at.
     """
     endpoints = config.venue.endpoints
-    if endpoints is not None and config.venue.environment != SIMULATOR:
+    real = config.venue.environment != SIMULATOR
+    if endpoints is not None and real and config.execution.mode != "live":
         return endpoints, None
     if endpoints is not None:
         credentials = load_credentials(config, environ)
+        if credentials is None and real:
+            raise CredentialsError(
+                "no key: set FASTBOOK_API_KEY and FASTBOOK_API_SECRET, or venue.api_key_file and"
+                " venue.api_secret_file"
+            )
         if credentials is None:
             raise CredentialsError(
                 "no key: set FASTBOOK_API_KEY and FASTBOOK_API_SECRET, or venue.api_key_file and"
                 " venue.api_secret_file; the first line of `fastbook simulate` has both"
             )
+        check_key_fits(credentials.api_key.reveal(), config.venue.environment)
         return endpoints, credentials
     assert exchange is not None  # open_exchange saw the same configuration
     where = await exchange.first_line()

@@ -136,7 +136,17 @@ def test_live_needs_both_switches(config: Path) -> None:
     config.write_text(CONFIG)
     assert "both have to say it" in one_sentence(in_process("run", config, "--live"), 2)
     config.write_text(CONFIG + "[execution]\nmode = 'live'\n")
-    assert "not part of this version" in one_sentence(in_process("run", config, "--live"), 2)
+    said = one_sentence(in_process("run", config, "--live"), 2)
+    assert "a run with an exchange of its own is paper" in said
+    for real in ("testnet", "demo", "mainnet"):
+        text = CONFIG + f"[execution]\nmode = 'live'\n[venue]\nreal = '{real}'\n"
+        config.write_text(text)
+        assert "give --live as well" in one_sentence(in_process("run", config), 2)
+        said = one_sentence(in_process("run", config, "--live"), 2)
+        assert "venue.account_uid is missing" in said
+        config.write_text(text + "account_uid = '12'\n")
+        said = one_sentence(in_process("run", config, "--live"), 2)
+        assert "risk.limits_file is missing" in said
 
 
 def test_missing_configuration_and_directory(tmp_path: Path) -> None:

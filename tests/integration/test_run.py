@@ -12,6 +12,7 @@ import orjson
 import pytest
 from tests.integration.command import (
     CONFIG,
+    STATE_DIR,
     Running,
     children_of,
     document,
@@ -69,6 +70,32 @@ def test_without_a_key(pointed: Path) -> None:
     assert said.startswith("no key: set FASTBOOK_API_KEY and FASTBOOK_API_SECRET")
 
 
+def test_live_on_the_simulator(pointed: Path, exchange: dict[str, Any]) -> None:
+    """Live by configuration alone, and by the second switch; the ids and the state say so."""
+    pointed.write_text(pointed.read_text() + '\n[execution]\nmode = "live"\n')
+    refused = one_sentence(fastbook("run", pointed, env=keys(exchange)), 2)
+    assert refused == 'execution.mode is "live": give --live as well, or set it to "paper"'
+    done = fastbook("run", pointed, "--live", "--seconds", "2", "--json", env=keys(exchange))
+    assert done.returncode == 0, done.stderr
+    assert "simulator, 2 symbols, live" in done.stderr
+    port = exchange["rest"].rpartition(":")[2]
+    place = Path(STATE_DIR.name) / f"simulator-linear-live-127.0.0.1-{port}"
+    assert (place / "state.db").exists()
+
+
+def test_a_real_key_is_not_sent_to_the_simulator(pointed: Path, exchange: dict[str, Any]) -> None:
+    real = keys(exchange) | {"FASTBOOK_API_KEY": "abcdefgh12345678"}
+    said = one_sentence(fastbook("run", pointed, env=real), 3)
+    assert "real keys are not sent there" in said
+    assert "abcdefgh" not in said
+
+
+def test_another_account_than_configured(pointed: Path, exchange: dict[str, Any]) -> None:
+    env = keys(exchange) | {"FASTBOOK__VENUE__ACCOUNT_UID": "424242"}
+    said = one_sentence(fastbook("run", pointed, env=env), 3)
+    assert "venue.account_uid is 424242" in said
+
+
 def test_with_half_a_key(pointed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTBOOK_API_KEY", "abc")
     said = one_sentence(in_process("run", pointed), 3)
@@ -87,7 +114,7 @@ def test_with_a_wrong_secret(pointed: Path, exchange: dict[str, Any]) -> None:
 def test_nobody_there(config: Path) -> None:
     urls = 'rest_url = "http://127.0.0.1:9"\nws_public_url = "ws://127.0.0.1:9/v5/public"\n'
     config.write_text(f'[venue]\n{urls}ws_private_url = "ws://127.0.0.1:9/p"\n' + CONFIG)
-    key = {"FASTBOOK_API_KEY": "a" * 18, "FASTBOOK_API_SECRET": "b" * 36}
+    key = {"FASTBOOK_API_KEY": "SIM" + "a" * 15, "FASTBOOK_API_SECRET": "b" * 36}
     said = one_sentence(fastbook("run", config, env=key), 1)
     assert "/v5/market/time" in said
 

@@ -17,5 +17,5 @@ def test_kill_9(tmp_path: Path) -> None:
     print(found)
     assert found["kills"] >= len(POINTS)
     assert found["restored"] > 0, "no engine found an open order: the test tried nothing"
-    assert found["at_exchange"] > 50
+    assert found["at_exchange"] > COUNT // 3
     assert found["strays"] == 0

@@ -315,6 +315,17 @@ class RestClient:
         answer = await self._caller.get("/v5/account/wallet-balance", query, signed=True)
         return _rows(answer.result, "/v5/account/wallet-balance")
 
+    async def position(self, category: Category, symbol: str) -> Rows:
+        """The rows of one symbol, flat ones too: they tell position mode and leverage."""
+        page = await self._pages(
+            "/v5/position/list", [("category", category.value), ("symbol", symbol)]
+        )
+        return page.rows
+
+    async def account_info(self) -> JsonObject:
+        """Margin mode and kind of the account."""
+        return (await self._caller.get("/v5/account/info", signed=True)).result
+
     async def query_api(self) -> JsonObject:
         """What the key may do, and whose it is."""
         return (await self._caller.get("/v5/user/query-api", signed=True)).result

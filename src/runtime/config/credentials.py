@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
+from fastbook.bybit.rsa import PEM_BEGINS
 from fastbook.errors import CredentialsError
 
 from ..secret import Secret
@@ -100,6 +101,10 @@ def _checked(text: str, origin: str) -> Secret:
     text = text.strip()
     if not text:
         raise CredentialsError(f"{origin}: is blank")
+    if text.startswith(PEM_BEGINS.decode()):
+        if not text.isascii() or "PRIVATE KEY" not in text.partition("\n")[0]:
+            raise CredentialsError(f"{origin}: is PEM, and not a private key without a password")
+        return Secret(text + "\n")
     if not text.isascii() or not text.isprintable() or " " in text or "\ufffd" in text:
         raise CredentialsError(f"{origin}: holds characters that no key has")
     return Secret(text)

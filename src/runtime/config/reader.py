@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from fastbook.errors import ConfigError
 from fastbook.risk.limits import SymbolLimits
 
+from .limits_file import named_in, read_limits
 from .rules import ValueProblem, breach, convert, rule_of, show
 from .sections import OPTIONAL_SECTIONS, SECTIONS, Config
 from .strategies import (
@@ -48,6 +49,11 @@ def read(text: str, name: str, environ: Mapping[str, str], folder: Path) -> Conf
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"{name}: is not TOML: {e}") from e
     reading = _Reading(name, key_lines(text), folder)
+    limits_file = ""
+    if (named := named_in(tables)) is not None:
+        limits_file, limits = read_limits(named, tables, folder)
+        reading.take_limits(limits_file, limits, environ)
+        tables = {section: table for section, table in tables.items() if section != "risk"}
     reading.take_file(tables)
     reading.take_environment(environ)
     sections = {section: reading.build(section, cls) for section, cls in SECTIONS.items()}
@@ -63,7 +69,13 @@ def read(text: str, name: str, environ: Mapping[str, str], folder: Path) -> Conf
         mentioned=frozenset(reading.mentioned),
     )
     origins = {key: given.origin for key, given in reading.given.items()}
-    return Config(strategy=strategy, symbol_limits=symbol_limits, origins=origins, **sections)  # type: ignore[arg-type]  # as above
+    return Config(
+        strategy=strategy,
+        symbol_limits=symbol_limits,
+        limits_file=limits_file,
+        origins=origins,
+        **sections,  # type: ignore[arg-type]  # as above
+    )
 
 
 class _Reading:
@@ -80,6 +92,16 @@ class _Reading:
         self.problems: list[str] = []
 
     # What was given.
+
+    def take_limits(self, path: str, text: str, environ: Mapping[str, str]) -> None:
+        """The limits of a file of their own, which nothing overrides."""
+        own = self._name, self._lines
+        self._name, self._lines = path, key_lines(text)
+        self.take_file(tomllib.loads(text))
+        self._name, self._lines = own
+        for variable in sorted(environ):
+            if variable.upper().startswith(f"{ENV_PREFIX}RISK__"):
+                self.problems.append(f"{variable}: the limits are in {path}, and nowhere else")
 
     def take_file(self, tables: Mapping[str, object], prefix: str = "") -> None:
         for name, value in tables.items():

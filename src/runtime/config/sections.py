@@ -82,6 +82,17 @@ def _advisor_url(url: str) -> str:
     return "must start with https://, or with http:// on this machine"
 
 
+WAIVABLE = (
+    *("no_ip", "Exchange", "Earn", "FiatP2P", "FiatBitPay", "BitCard", "Affiliate", "NFT"),
+    "BlockTrade",
+)
+
+
+def _waive(names: tuple[str, ...]) -> str:
+    unknown = [name for name in names if name not in WAIVABLE]
+    return f"may hold {', '.join(WAIVABLE)} only, not {unknown[0]!r:.40}" if unknown else ""
+
+
 def _uid(uid: str) -> str:
     return "" if uid == "" or (uid.isdecimal() and len(uid) <= 20) else "must be digits"
 
@@ -97,6 +108,9 @@ class VenueConfig:
         "linear", "linear | spot | inverse", choices=("linear", "spot", "inverse")
     )
     account_uid: str = setting("", "account that the key must belong to; empty = any", check=_uid)
+    waive: tuple[str, ...] = setting(
+        (), "rules for the key that do not hold: no_ip, Exchange, Earn, ...", check=_waive
+    )
     recv_window_ms: int = setting(
         5_000, "ms a signed request stays valid", least=1_000, most=60_000
     )
@@ -270,6 +284,8 @@ class Config:
     advisor: AdvisorConfig
     symbol_limits: Mapping[str, SymbolLimits] = field(default_factory=dict)
     """Of the sections [risk.symbols.SYMBOL]."""
+    limits_file: str = ""
+    """Where `risk` was read from, when that is a file of its own (`risk.limits_file`)."""
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     """Dotted key -> where its value came from; a key that is not here has its default."""
 
