@@ -8,11 +8,14 @@ is `decimal.Decimal`, exact. Floats appear in statistics only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_MONEY = Context(prec=80, rounding=ROUND_HALF_EVEN)
+_PICO = Decimal("1e-12")
 
 
 class Side(IntEnum):
@@ -124,8 +127,17 @@ class Instrument:
         return -(-px // unit) if up else px // unit
 
     def notional(self, px: int, qty: int) -> Decimal:
-        """Exact value in quote units of `qty` at `px` (linear and spot)."""
-        return Decimal(px * qty).scaleb(-self.price_scale - self.qty_scale)
+        """Value of `qty` at `px` in the coin it settles in.
+
+        Exact for linear and spot. An inverse contract is one dollar, worth 1 / px of the base
+        coin: rounded half to even at 1e-12, as the venue books it; 0 without a price.
+        """
+        if self.category is Category.INVERSE:
+            if not px:
+                return Decimal(0)
+            size = _MONEY.divide(self.qty_decimal(qty), self.px_decimal(px))
+            return _MONEY.quantize(size, _PICO)
+        return _MONEY.scaleb(Decimal(px * qty), -self.price_scale - self.qty_scale)
 
 
 @dataclass(frozen=True, slots=True)

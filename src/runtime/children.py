@@ -22,6 +22,9 @@ _SECRETS = (
     *("FASTBOOK_WATCHDOG_API_KEY", "FASTBOOK_WATCHDOG_API_SECRET"),
 )
 
+BASE_BALANCE = 10
+"""Of every base coin: what inverse contracts are paid in."""
+
 
 class Child:
     """One `python -m fastbook.runtime...` process; killed, if need be, when the block is left."""
@@ -128,10 +131,16 @@ class Child:
 FEED_BYTES_MAX = 64 << 10
 
 
-def exchange_process(symbols: int, seed: int, rate: int | None = None) -> Child:
+def exchange_process(
+    symbols: int, seed: int, rate: int | None = None, *, category: str = "linear"
+) -> Child:
     """The bundled exchange on free loopback ports."""
     # --until-eof: it ends with us, even when we are killed.
     args = ["simulate", "--until-eof", "--symbols", str(symbols), "--seed", str(seed)]
+    if category != "linear":
+        args += ["--categories", category]
+    if category == "inverse":
+        args += ["--base-balance", str(BASE_BALANCE)]
     if rate is not None:
         args += ["--rate", str(rate)]
     return Child("the bundled exchange", "fastbook.runtime", *args, stdin=True, stdout=True)

@@ -31,7 +31,6 @@ from .state import place_of
 from .summary import ProgressLines, print_summary
 from .system_clock import SystemClock
 
-LINEAR = "linear"
 SIMULATOR_SYMBOLS = 50
 SIMULATOR_SEED = 7
 
@@ -66,10 +65,6 @@ def check_switches(config: Config, *, live: bool) -> None:
         raise ConfigError(f'--live, but execution.mode is "{mode}": both have to say it')
     if mode == "live":
         check_live(config)
-    if config.venue.category != LINEAR:
-        raise ConfigError(
-            f'venue.category is "{config.venue.category}": this version trades "{LINEAR}" only'
-        )
 
 
 def check_live(config: Config) -> None:
@@ -156,7 +151,9 @@ async def open_exchange(config: Config, stack: contextlib.AsyncExitStack) -> Chi
     """A bundled exchange of our own, where the configuration names none."""
     if config.venue.endpoints is not None:
         return None
-    return await stack.enter_async_context(exchange_process(SIMULATOR_SYMBOLS, SIMULATOR_SEED))
+    return await stack.enter_async_context(
+        exchange_process(SIMULATOR_SYMBOLS, SIMULATOR_SEED, category=config.venue.category)
+    )
 
 
 async def find_exchange(

@@ -137,6 +137,18 @@ def test_an_exchange_of_its_own_until_sigterm(config: Path) -> None:
         assert "Traceback" not in "\n".join(run.err.rest())
 
 
+@pytest.mark.parametrize(("category", "symbols"), [("spot", 2), ("inverse", 1)])
+def test_other_categories_than_linear(config: Path, category: str, symbols: int) -> None:
+    text = CONFIG if category == "spot" else CONFIG.replace('["BTCUSDT", "ETHUSDT"]', '["BTCUSD"]')
+    config.write_text(f'[venue]\ncategory = "{category}"\n' + text)
+    done = fastbook("run", config, "--seconds", "6", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = document(done)
+    assert summary["books_synced"] == symbols
+    assert summary["reconciliations"] == 1  # and none since: ledger and venue agree
+    assert summary["rejected"] == summary["unknown"] == 0
+
+
 def test_its_exchange_dies(config: Path) -> None:
     with Running("run", config) as run:
         run.err.until("running until stopped")

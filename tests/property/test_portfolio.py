@@ -8,10 +8,11 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference.portfolio import SlowLedger
-from tests.support_decide import INSTRUMENT, fill
+from tests.support_decide import INSTRUMENT, fill, instrument
 
 from fastbook.execution import Portfolio
-from fastbook.types import Side
+from fastbook.replay.accounts import Position
+from fastbook.types import Category, Side
 
 # Small numbers make exact closes and turns; large ones make long remainders.
 PX = st.one_of(st.integers(1, 30), st.integers(1, 10**11))
@@ -75,3 +76,26 @@ def test_closing_everything_turns_equity_into_cash(
     assert portfolio.balance is not None
     assert Fraction(portfolio.balance) == -paid
     assert portfolio.equity == portfolio.balance
+
+
+DOLLARS = st.integers(1, 10**6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 10**8), DOLLARS), max_size=40),
+    st.integers(1, 10**8),
+)
+def test_inverse_ledger_equals_the_venues_after_every_fill(
+    moves: list[tuple[int, int, int]], mark: int
+) -> None:
+    coin = instrument(category=Category.INVERSE, quote="USD", settle="BTC", qty_scale=0)
+    portfolio, venue = Portfolio([coin], balance=Decimal(10)), Position(coin)
+    portfolio.set_mark(0, mark, mark)
+    for n, (side, px, qty) in enumerate(moves):
+        portfolio.apply(fill(str(n), side=Side(side), px=px, qty=qty, fee=Decimal(0)), "s")
+        venue.fill(Side(side), px, qty)
+        assert portfolio.qty(0) == venue.qty
+        assert portfolio.cost(0) == venue.cost
+        assert portfolio.realized == venue.realized
+        assert portfolio.unrealized == venue.unrealized(coin.px_decimal(mark))

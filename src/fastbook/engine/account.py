@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from math import isnan
@@ -10,6 +11,7 @@ from fastbook.core.signals import Signal
 from fastbook.engine.lanes import Lane
 from fastbook.execution import Order, Orders, Portfolio
 from fastbook.risk import AccountView, TrackRecord
+from fastbook.risk.room import dearest
 from fastbook.strategy.base import Row
 from fastbook.types import Side
 
@@ -47,6 +49,7 @@ class Account:
             own_bid_max=max((o.px_max for o in buys if not o.state.terminal), default=0),
             own_ask_min=min((o.px_min for o in sells if not o.state.terminal), default=0),
             working_px_max=max((o.px_max for o in working), default=0),
+            working_px_min=min((o.px_min for o in working), default=0),
             others_notional=others,
             others_margin=margin,
             strategy_notional=mine,
@@ -79,13 +82,14 @@ class Account:
         held = self._portfolio.qty(index)
         longest = held + sum(o.reserved for o in working if o.side is Side.BUY)
         shortest = sum(o.reserved for o in working if o.side is Side.SELL) - held
-        px = max((o.px_max for o in working), default=0)
+        prices = [px for o in working for px in (o.px_max, o.px_min)]
         mark = self._portfolio.mark(index)
         if mark is not None:
-            px = max(px, -int(-mark.scaleb(lane.instrument.price_scale) // 1))
-        if px == 0:
+            scaled = mark.scaleb(lane.instrument.price_scale)
+            prices += [int(scaled), math.ceil(scaled)]
+        if not prices:
             return self._portfolio.cost(index)  # held, and no book seen yet: what it cost
-        return lane.instrument.notional(px, max(longest, shortest))
+        return lane.instrument.notional(dearest(lane.instrument, *prices), max(longest, shortest))
 
 
 def _volatility_bps(row: Row) -> float:

@@ -14,6 +14,7 @@ from fastbook.errors import ConfigError
 from fastbook.execution import Executor, Order, Orders, Portfolio
 from fastbook.journal import Journal
 from fastbook.risk import RiskGate
+from fastbook.risk.room import dearest
 from fastbook.strategy.base import BookView, PositionView, Strategy, touch
 from fastbook.types import (
     AmendIntent,
@@ -204,7 +205,7 @@ class Desk:
         decision = self.gate.check_amend(
             intent,
             held_qty=order.reserved,
-            held_px=order.px_max,
+            held_px=dearest(lane.instrument, order.px_max, order.px_min),
             instrument=lane.instrument,
             book=lane.book,
             account=self._account.view(lane, quote.strategy, recv_ns, without=order),

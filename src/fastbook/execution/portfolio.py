@@ -1,16 +1,23 @@
 """The ledger: positions, realised and open P&L, fees, funding, cash. Exact decimals.
 
-The rule (linear and spot): a position is a signed quantity and its cost, the exact sum of price
-times quantity of what is open. Adding adds to the cost. Taking q of Q off releases cost * q / Q,
-quantized to 1e-12 half-even (all of it when q is Q), and realises the difference. A fill that
-turns the position closes it first and opens the rest.
+The rule: a position is a signed quantity and its cost, the sum of the values of what is open.
+Adding adds to the cost. Taking q of Q off releases cost * q / Q, quantized to 1e-12 half-even (all
+of it when q is Q), and realises the difference. A fill that turns the position closes it first and
+opens the rest.
+
+On spot a position is the balance of the base coin, in whole units; what a fee in that coin leaves
+of a unit is kept beside it.
+
+The value of a fill is price times quantity, exact. Of inverse contracts, which count dollars and
+settle in the base coin, it is quantity by price, quantized to 1e-12 once a fill; they gain when the
+same dollars are worth less of the coin, so their signs are the other way round.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
@@ -54,10 +61,18 @@ class _Position:
     funding: Decimal = _ZERO
     mark: Decimal | None = None
     trip: Decimal = _ZERO  # net result since the position was last flat
-    venue: PositionSnapshot | None = None
+    venue: PositionSnapshot | None = None  # of both legs together, where the symbol is hedged
+    legs: dict[int, PositionSnapshot] = field(default_factory=dict)  # by positionIdx
     differs_since_ns: int | None = None
+    dust: Decimal = _ZERO  # of spot: what is held beside whole units, 0 to 1
+    venue_dust: Decimal = _ZERO
+    unpriced: bool = False  # of spot: held before any price was known, so its cost is not either
     leverage: Decimal | None = None  # the venue's, as last told
     stops: tuple[int, int] = (0, 0)  # stop loss and take profit resident at the venue
+
+    @property
+    def inverse(self) -> bool:
+        return self.instrument.category is Category.INVERSE
 
 
 class Portfolio:
@@ -66,7 +81,7 @@ class Portfolio:
     Parameters
     ----------
     instruments : sequence of Instrument
-        By index. Linear or spot.
+        By index; of one category.
     balance : Decimal, optional
         Cash at the start. None: taken from the first `WalletSnapshot` of `coin`.
     coin : str, optional
@@ -88,8 +103,6 @@ class Portfolio:
             raise ConfigError(f"one settle coin is needed, the instruments have {sorted(coins)}")
         self.coin: str = coin if coin is not None else next(iter(coins))
         for instrument in instruments:
-            if instrument.category is Category.INVERSE:
-                raise ConfigError(f"{instrument.symbol}: inverse contracts are not supported yet")
             if (instrument.settle or instrument.quote) != self.coin:
                 raise ConfigError(f"{instrument.symbol} does not settle in {self.coin}")
         self.start: Decimal | None = balance
@@ -129,7 +142,10 @@ class Portfolio:
         p = self._positions[instrument]
         if p.qty == 0:
             return math.nan
-        return float(_EXACT.divide(p.cost, p.instrument.qty_decimal(abs(p.qty))))
+        size = p.instrument.qty_decimal(abs(p.qty))
+        if p.inverse:
+            return float(_EXACT.divide(size, p.cost)) if p.cost else math.nan
+        return float(_EXACT.divide(p.cost, size))
 
     def leverage(self, instrument: int) -> Decimal | None:
         """The venue's setting for the symbol, as last told."""
@@ -170,6 +186,8 @@ class Portfolio:
         """Mark at the mid of a SYNCED book; integers of the instrument, both above 0."""
         p = self._positions[instrument]
         p.mark = _EXACT.scaleb(Decimal((bid_px + ask_px) * 5), -1 - p.instrument.price_scale)
+        if p.unpriced:
+            self._price_holding(p, p.mark)
 
     def mark(self, instrument: int) -> Decimal | None:
         """The last good mark; None before the first."""
@@ -182,8 +200,13 @@ class Portfolio:
             return _ZERO
         if p.mark is None:
             return None
-        value = _EXACT.multiply(p.mark, p.instrument.qty_decimal(abs(p.qty)))
-        return _EXACT.subtract(value, p.cost) if p.qty > 0 else _EXACT.subtract(p.cost, value)
+        size = p.instrument.qty_decimal(abs(p.qty))
+        if p.inverse:
+            value = _EXACT.divide(size, p.mark).quantize(_QUANTUM, context=_EXACT)
+        else:
+            value = _EXACT.multiply(p.mark, size)
+        gains_by_more = (p.qty > 0) != p.inverse
+        return _EXACT.subtract(value, p.cost) if gains_by_more else _EXACT.subtract(p.cost, value)
 
     @property
     def unrealized(self) -> Decimal | None:
@@ -233,7 +256,7 @@ class Portfolio:
         if execution.exec_type not in MOVES_QUANTITY:
             self.counters["strange_executions"] += 1
             return False
-        qty, fee = self._fee_in_money(p.instrument, execution)
+        qty, fee = self._fee_in_money(p, execution)
         self.fees = _EXACT.add(self.fees, fee)
         p.fees = _EXACT.add(p.fees, fee)
         p.trip = _EXACT.subtract(p.trip, fee)
@@ -242,19 +265,20 @@ class Portfolio:
         self._agree_wallet()
         return True
 
-    def _fee_in_money(self, instrument: Instrument, execution: Execution) -> tuple[int, Decimal]:
+    def _fee_in_money(self, p: _Position, execution: Execution) -> tuple[int, Decimal]:
         """Quantity received and fee in the settle coin.
 
-        A spot buy may pay in the base coin: then less was received, rounded down to whole units,
-        and what was given up is a fee at the price of the fill.
+        A spot buy may pay in the base coin: then less was received, in whole units and dust, and
+        what was given up is a fee at the price of the fill.
         """
-        coin = execution.fee_coin
+        instrument, coin = p.instrument, execution.fee_coin
         if coin in ("", self.coin) or execution.fee == 0:
             return execution.qty, execution.fee
         if coin == instrument.base and instrument.category is Category.SPOT:
             units = _EXACT.scaleb(execution.fee, instrument.qty_scale)
-            received = math.floor(_EXACT.subtract(Decimal(execution.qty), units))
-            received = max(received, 0)
+            exact = _EXACT.add(_EXACT.subtract(Decimal(execution.qty), units), p.dust)
+            received = max(math.floor(exact), 0)
+            p.dust = max(_EXACT.subtract(exact, Decimal(received)), _ZERO)
             given = execution.qty - received
             return received, _EXACT.scaleb(
                 Decimal(given * execution.px), -instrument.price_scale - instrument.qty_scale
@@ -264,12 +288,18 @@ class Portfolio:
         return execution.qty, _ZERO
 
     def _move(self, p: _Position, change: int, px: int, strategy: str) -> None:
+        if p.unpriced:
+            self._price_holding(p, p.instrument.px_decimal(px))
+        value = p.instrument.notional(px, abs(change))
         if p.qty and (p.qty > 0) != (change > 0):
             closing = min(abs(change), abs(p.qty))
-            self._reduce(p, closing, px, strategy)
+            closed = value if closing == abs(change) else p.instrument.notional(px, closing)
+            self._reduce(p, closing, closed, strategy)
             change += closing if change < 0 else -closing
+            # The rest of it, so that both parts of a fill are worth what the fill is.
+            value = _EXACT.subtract(value, closed)
         if change:
-            p.cost = _EXACT.add(p.cost, self._value(p, px, abs(change)))
+            p.cost = _EXACT.add(p.cost, value)
             p.qty += change
         if p.qty:
             self._open.add(p.instrument.index)
@@ -277,7 +307,7 @@ class Portfolio:
             self._open.discard(p.instrument.index)
             p.stops = (0, 0)  # they end with the position
 
-    def _reduce(self, p: _Position, qty: int, px: int, strategy: str) -> None:
+    def _reduce(self, p: _Position, qty: int, value: Decimal, strategy: str) -> None:
         held = abs(p.qty)
         sign = 1 if p.qty > 0 else -1
         if qty == held:
@@ -285,8 +315,8 @@ class Portfolio:
         else:
             share = _EXACT.divide(_EXACT.multiply(p.cost, Decimal(qty)), Decimal(held))
             released = share.quantize(_QUANTUM, context=_EXACT)
-        gain = _EXACT.subtract(self._value(p, px, qty), released)
-        if sign < 0:
+        gain = _EXACT.subtract(value, released)
+        if (sign < 0) != p.inverse:
             gain = _EXACT.minus(gain)
         p.cost = _EXACT.subtract(p.cost, released)
         p.qty -= sign * qty
@@ -298,10 +328,6 @@ class Portfolio:
                 self.record(strategy).add(p.trip)
             p.trip = _ZERO
 
-    def _value(self, p: _Position, px: int, qty: int) -> Decimal:
-        i = p.instrument
-        return _EXACT.scaleb(Decimal(px * qty), -i.price_scale - i.qty_scale)
-
     def _earned(self) -> Decimal:
         return _EXACT.add(
             _EXACT.subtract(self.realized, self.fees), _EXACT.add(self.funding, self.adjustments)
@@ -312,26 +338,52 @@ class Portfolio:
     def on_position(self, snapshot: PositionSnapshot) -> None:
         """The venue's view; older than what is known is ignored."""
         p = self._positions[snapshot.instrument]
-        if p.venue is not None and _older(snapshot, p.venue):
+        idx = snapshot.position_idx
+        known = p.legs.get(idx)
+        if known is not None and _older(snapshot, known):
             return
-        p.venue = snapshot
-        p.stops = (snapshot.stop_loss_px, snapshot.take_profit_px)
+        # Another mode of the symbol: what was said in the old one is over.
+        p.legs = {i: leg for i, leg in p.legs.items() if bool(i) == bool(idx)} | {idx: snapshot}
+        p.venue = snapshot if idx == 0 else _net(p.legs)
+        p.stops = (p.venue.stop_loss_px, p.venue.take_profit_px)
         if snapshot.leverage is not None:
             p.leverage = snapshot.leverage
         self._agree(p)
 
     def on_wallet(self, snapshot: WalletSnapshot) -> None:
+        """The venue's view of one coin: of cash, or on spot of what is held."""
         if snapshot.coin != self.coin:
+            self._on_holding(snapshot)
             return
         if self.start is None:
             self.start = _EXACT.subtract(snapshot.balance, self._earned())
         self._wallet = snapshot
         self._agree_wallet()
 
+    def _on_holding(self, snapshot: WalletSnapshot) -> None:
+        for p in self._positions:
+            i = p.instrument
+            if i.category is not Category.SPOT or i.base != snapshot.coin:
+                continue
+            exact = _EXACT.scaleb(snapshot.balance, i.qty_scale)
+            units = math.floor(exact)
+            p.venue_dust = _EXACT.subtract(exact, Decimal(units))
+            # What it cost, the venue does not know.
+            p.venue = PositionSnapshot(
+                instrument=i.index,
+                qty=units,
+                entry_px=_ZERO,
+                realized_pnl=_ZERO,
+                seq=-1,
+                updated_ms=0,
+            )
+            self._agree(p)
+
     def forget_venue(self) -> None:
         """What the venue said before a gap is no measure of what is held after it."""
         for p in self._positions:
             p.venue = p.differs_since_ns = None
+            p.legs = {}
         self._wallet = self._wallet_differs_since_ns = None
 
     def _agree(self, p: _Position) -> None:
@@ -370,7 +422,7 @@ class Portfolio:
     @property
     def coin_is_margin(self) -> bool:
         """Whether the wallet holds all the money: not on spot, where it turns into base coins."""
-        return all(p.instrument.category is Category.LINEAR for p in self._positions)
+        return all(p.instrument.category is not Category.SPOT for p in self._positions)
 
     def _flag(self, key: int, since_ns: int | None, now_ns: int) -> bool:
         if since_ns is None or now_ns - since_ns < self._grace_ns:
@@ -436,12 +488,35 @@ class Portfolio:
             self.mismatched.clear()
         return said, agreed
 
+    @staticmethod
+    def _price_holding(p: _Position, px: Decimal) -> None:
+        """Coins that were there before us count from the first price that we learn."""
+        p.cost = _EXACT.multiply(px, p.instrument.qty_decimal(p.qty))
+        p.unpriced = False
+
+    @staticmethod
+    def _entry_of_holding(p: _Position) -> Decimal:
+        """Coins that turn up count from now on: at what ours cost, or at the mark."""
+        if p.qty > 0:
+            return _EXACT.divide(p.cost, p.instrument.qty_decimal(p.qty))
+        return _ZERO if p.mark is None else p.mark
+
     def _take_over(self, p: _Position, qty: int) -> str:
         said = f"{p.instrument.symbol}: position {p.qty}, venue {qty}: adopted"
         self.counters["adopted_positions"] += 1
         entry_px = _ZERO if p.venue is None else p.venue.entry_px
+        if p.instrument.category is Category.SPOT:
+            entry_px = entry_px or self._entry_of_holding(p)
+            p.dust = p.venue_dust
+            p.unpriced = not entry_px
         p.qty = qty
-        p.cost = _EXACT.multiply(entry_px, p.instrument.qty_decimal(abs(qty)))
+        size = p.instrument.qty_decimal(abs(qty))
+        if not p.inverse:
+            p.cost = _EXACT.multiply(entry_px, size)
+        elif entry_px:
+            p.cost = _EXACT.divide(size, entry_px).quantize(_QUANTUM, context=_EXACT)
+        else:
+            p.cost = _ZERO
         p.trip = _ZERO
         p.differs_since_ns = None
         if qty:
@@ -456,6 +531,12 @@ def _older(one: PositionSnapshot, other: PositionSnapshot) -> bool:
     if one.seq < 0 or other.seq < 0:
         return one.updated_ms < other.updated_ms
     return (one.seq, one.updated_ms) < (other.seq, other.updated_ms)
+
+
+def _net(legs: Mapping[int, PositionSnapshot]) -> PositionSnapshot:
+    """Both legs of a hedged symbol as one: the larger one's words, the quantity of both."""
+    larger = max(legs.values(), key=lambda leg: abs(leg.qty))
+    return replace(larger, qty=sum(leg.qty for leg in legs.values()))
 
 
 def _since(differs: bool, since_ns: int | None, now_ns: int) -> int | None:

@@ -26,14 +26,22 @@ from fastbook.risk.limits import (
 )
 from fastbook.risk.pace import Pace
 from fastbook.risk.prices import PriceRules, check_self_trade, px_on_grid
-from fastbook.risk.room import FLOOR, check_size, exit_qty, percent, qty_max, qty_within, room
+from fastbook.risk.room import (
+    FLOOR,
+    check_size,
+    dearest,
+    exit_qty,
+    percent,
+    qty_max,
+    qty_within,
+    room,
+)
 from fastbook.risk.sizing import Sizer
 from fastbook.risk.view import HEALTHY, AccountView, ReferenceBook
 from fastbook.types import (
     AmendIntent,
     AmendOrder,
     Approved,
-    Category,
     Instrument,
     OrderIntent,
     OrderType,
@@ -225,7 +233,8 @@ class RiskGate:
         if exits:
             qty = exit_qty(intent.side, intent.qty, instrument, px, most, account, self.limits)
         else:
-            qty = self._entry_qty(intent, instrument, px, max(px, ask), account)
+            value_px = dearest(instrument, px, bid, ask)
+            qty = self._entry_qty(intent, instrument, px, value_px, account)
         check_size(qty, most, instrument, px, reduce_only=exits)
 
         self.pace.check_open(account.orders_open, exits=exits)
@@ -293,11 +302,12 @@ class RiskGate:
         qty = intent.qty // instrument.lot * instrument.lot
         check_size(qty, qty_max(OrderType.LIMIT, instrument), instrument, px, reduce_only=False)
         equity = _equity(account)
-        value_px = max(px, held_px, ask, account.working_px_max)
+        working = (account.working_px_max, account.working_px_min)
+        value_px = dearest(instrument, px, held_px, bid, ask, *working)
         left, rule = room(
             intent.side,
             instrument,
-            max(px, held_px),
+            dearest(instrument, px, held_px),
             value_px,
             account,
             equity,
@@ -404,7 +414,8 @@ class RiskGate:
     ) -> int:
         equity = _equity(account)
         budget = self.budget(intent.strategy)
-        value_px = max(value_px, account.working_px_max)
+        working = (account.working_px_max, account.working_px_min)
+        value_px = dearest(instrument, value_px, *working)
         symbol = self.symbol_limits.get(instrument.symbol, NO_SYMBOL_LIMITS)
         left, rule = room(
             intent.side, instrument, px, value_px, account, equity, self.limits, symbol, budget
@@ -439,8 +450,6 @@ def _check_instrument(index: int, instrument: Instrument, book: ReferenceBook) -
         raise Denied("instrument", f"{index} is not {instrument.symbol}'s book")
     if not instrument.trading:
         raise Denied("not_trading", f"{instrument.symbol} is not open for trading")
-    if instrument.category is Category.INVERSE:
-        raise Denied("category", "inverse contracts are not supported yet")
 
 
 def _equity(account: AccountView) -> Decimal:

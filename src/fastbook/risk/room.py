@@ -136,5 +136,17 @@ def qty_within(notional: Decimal, instrument: Instrument, px: int) -> int:
     """The most quantity whose value at `px` is not above `notional`; 0 when that is negative."""
     if notional <= 0:
         return 0
+    if instrument.category is Category.INVERSE:
+        contracts = FLOOR.multiply(notional, Decimal(px))
+        return int(FLOOR.scaleb(contracts, instrument.qty_scale - instrument.price_scale))
     scale = instrument.price_scale + instrument.qty_scale
     return int(FLOOR.scaleb(notional, scale)) // px
+
+
+def dearest(instrument: Instrument, *prices: int) -> int:
+    """Of these prices the one at which a quantity is worth most; 0 is none.
+
+    The highest; for inverse contracts, whose value is counted in the coin, the lowest.
+    """
+    known = [px for px in prices if px > 0]
+    return min(known) if instrument.category is Category.INVERSE else max(known)

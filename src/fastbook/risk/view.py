@@ -48,6 +48,7 @@ class AccountView:
     own_bid_max: int = 0
     own_ask_min: int = 0
     working_px_max: int = 0
+    working_px_min: int = 0  # 0 = no order works
     others_notional: Decimal = Decimal(0)
     others_margin: Decimal = Decimal(0)
     strategy_notional: Decimal = Decimal(0)

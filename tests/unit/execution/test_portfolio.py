@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.support_decide import INSTRUMENT, SECOND, fill, instrument
@@ -191,11 +193,9 @@ def test_what_the_venue_does_not_mention() -> None:
     assert not book.open_instruments
 
 
-def test_one_settle_coin_and_no_inverse() -> None:
+def test_one_settle_coin() -> None:
     with pytest.raises(ConfigError, match="settle coin"):
         Portfolio([INSTRUMENT, instrument(index=1, settle="USDC")])
-    with pytest.raises(ConfigError, match="inverse"):
-        Portfolio([instrument(category=Category.INVERSE)])
 
 
 def test_trade_record_forgets_the_oldest() -> None:
@@ -226,3 +226,101 @@ def test_an_answer_older_than_a_fill_is_not_adopted() -> None:
 
     assert book.adopt(3 * SECOND) == ([], True)
     assert book.adjustments == 0
+
+
+INVERSE = instrument(
+    category=Category.INVERSE, symbol="BTCUSD", quote="USD", settle="BTC", qty_scale=0
+)
+
+
+def test_inverse_position_is_worth_coins_and_gains_when_they_buy_less() -> None:
+    book = Portfolio([INVERSE], balance=Decimal(1))
+    assert book.coin == "BTC"
+    book.apply(fill("1", px=5_000_000, qty=100, fee=Decimal("0.000001"), fee_coin="BTC"), "s")
+    assert book.cost(0) == Decimal("0.002")  # 100 dollars at 50,000
+    assert book.entry_px(0) == 50_000.0
+    book.set_mark(0, 6_250_000, 6_250_000)
+    assert book.unrealized == Decimal("0.0004")  # the dollars are 0.0016 now: long gains
+    book.apply(fill("2", side=Side.SELL, px=6_250_000, qty=150, fee=Decimal(0)), "s")
+    assert book.realized == Decimal("0.0004")
+    assert book.qty(0) == -50
+    assert book.cost(0) == Decimal("0.0008")
+    book.set_mark(0, 5_000_000, 5_000_000)
+    assert book.unrealized == Decimal("0.0002")  # and a short gains when they are worth more
+    assert book.equity == Decimal("1.000599")
+
+
+def told(qty: int, seq: int = 9, **more: Any) -> PositionSnapshot:  # Any: fields of the snapshot
+    return replace(snapshot(qty, seq), **more)
+
+
+def test_inverse_position_is_adopted_with_its_value_in_coins() -> None:
+    book = Portfolio([INVERSE], balance=Decimal(1))
+    book.on_position(told(qty=-100, entry_px=Decimal(50_000)))
+    book.adopt(0, at_once=True)
+    assert (book.qty(0), book.cost(0)) == (-100, Decimal("0.002"))
+    book.on_position(told(qty=100, entry_px=Decimal(0), seq=10))
+    book.adopt(0, at_once=True)
+    assert (book.qty(0), book.cost(0)) == (100, Decimal(0))
+    assert math.isnan(book.entry_px(0))
+
+
+def test_both_legs_of_a_hedged_symbol_are_one_position() -> None:
+    book = Portfolio([INSTRUMENT], balance=Decimal(1000))
+    book.on_position(told(qty=100, entry_px=Decimal(500), seq=5, position_idx=1))
+    book.on_position(
+        told(qty=-30, entry_px=Decimal(510), seq=6, position_idx=2, stop_loss_px=52_000)
+    )
+    book.on_position(told(qty=-99, seq=4, position_idx=2))  # older than what is known
+    book.adopt(0, at_once=True)
+    assert book.qty(0) == 70
+    assert book.stops(0) == (0, 0)  # of the larger leg
+    # Back in one-way mode, what was said of the legs is over.
+    book.on_position(told(qty=0, seq=7))
+    book.adopt(0, at_once=True)
+    assert book.qty(0) == 0
+
+
+SPOT = instrument(category=Category.SPOT, settle="")
+
+
+def coins(balance: str, coin: str = "BTC") -> WalletSnapshot:
+    return WalletSnapshot(coin=coin, balance=Decimal(balance), equity=Decimal(balance))
+
+
+def test_spot_holdings_are_positions_that_count_from_the_first_price() -> None:
+    book = Portfolio([SPOT])
+    book.on_wallet(coins("1000", "USDT"))
+    book.on_wallet(coins("0.1234567"))
+    book.on_wallet(coins("5", "ETH"))  # no instrument of ours
+    book.adopt(0, missing_is_flat=True, at_once=True)
+    assert book.qty(0) == 123
+    assert book.equity is None  # no price yet
+    book.set_mark(0, 50_000, 50_000)
+    assert book.equity == Decimal(1000)
+    book.set_mark(0, 50_100, 50_100)
+    assert book.equity == Decimal(1000) + Decimal("0.123")
+
+
+def test_spot_holdings_sold_before_any_price_was_known_gain_nothing() -> None:
+    book = Portfolio([SPOT], balance=Decimal(1000))
+    book.on_wallet(coins("0.1"))
+    book.adopt(0, at_once=True)
+    book.apply(fill("1", side=Side.SELL, px=50_000, qty=100, fee=Decimal(0)))
+    assert (book.qty(0), book.realized) == (0, Decimal(0))
+
+
+def test_spot_fees_in_coins_leave_dust_and_the_wallet_agrees() -> None:
+    book = Portfolio([SPOT], balance=Decimal(1000))
+    for n in range(4):  # each pays 0.4 units of the coin
+        book.apply(fill(str(n), px=50_000, qty=10, fee=Decimal("0.0004"), fee_coin="BTC"))
+    assert book.qty(0) == 38  # 40 - 1.6, whole units
+    book.on_wallet(coins("0.0384"))
+    assert not book.compare(10**10)
+    book.on_wallet(coins("0.05"))
+    book.compare(10**10)
+    assert book.compare(2 * 10**10)
+    assert "position 38, venue 50" in book.differences()[0]
+    book.adopt(3 * 10**10)
+    assert book.qty(0) == 50
+    assert book.entry_px(0) == pytest.approx(book.cost(0) / Decimal("0.05"))

@@ -309,3 +309,44 @@ def test_only_the_gate_makes_approved() -> None:
         and re.search(r"(?<!class )\bApproved\((?!Generic)", path.read_text())
     }
     assert makers == {"fastbook/risk/gate.py"}
+
+
+COIN = instrument(
+    category=Category.INVERSE,
+    symbol="BTCUSD",
+    quote="USD",
+    settle="BTC",
+    qty_scale=0,
+    qty_max=10**9,
+    notional_min=Decimal(0),
+)
+
+
+def test_inverse_quantities_are_limited_by_their_value_in_coins() -> None:
+    # One coin at 500 dollars, of which 10 % may be in one position: 50 dollars and not one more.
+    account = AccountView(equity=Decimal(1))
+    for qty, expected in ((50, "approved"), (51, "position_pct_max")):
+        decision = ask(
+            RiskGate(limits(position_pct_max=10.0, exposure_pct_max=500.0)),
+            intent(qty=qty, px=50_010),
+            account=account,
+            unit=COIN,
+            symbol="BTCUSD",
+        )
+        assert rule(decision) == expected, decision
+
+
+def test_inverse_worst_case_is_at_the_lowest_price() -> None:
+    # An order that works at half the price makes every contract worth twice the coins.
+    account = AccountView(
+        equity=Decimal(1), working_buy=5, working_px_max=25_000, working_px_min=25_000
+    )
+    for qty, expected in ((20, "approved"), (21, "position_pct_max")):
+        decision = ask(
+            RiskGate(limits(position_pct_max=10.0, exposure_pct_max=500.0)),
+            intent(qty=qty, px=50_010),
+            account=account,
+            unit=COIN,
+            symbol="BTCUSD",
+        )
+        assert rule(decision) == expected, decision
