@@ -139,7 +139,7 @@ def test_live_needs_both_switches(config: Path) -> None:
     said = one_sentence(in_process("run", config, "--live"), 2)
     assert "a run with an exchange of its own is paper" in said
     for real in ("testnet", "demo", "mainnet"):
-        text = CONFIG + f"[execution]\nmode = 'live'\n[venue]\nreal = '{real}'\n"
+        text = CONFIG + f"[execution]\nmode = 'live'\n[venue]\nenvironment = '{real}'\n"
         config.write_text(text)
         assert "give --live as well" in one_sentence(in_process("run", config), 2)
         said = one_sentence(in_process("run", config, "--live"), 2)

@@ -9,10 +9,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from fastbook.runtime import app as app_module
-from fastbook.runtime.app import App, RunOptions
+from fastbook.runtime.app import App
 from fastbook.runtime.bybit.listener_py import PythonListener
 from fastbook.runtime.bybit.transport import HttpExchange
 from fastbook.runtime.config import Config, Credentials, Endpoints
+from fastbook.runtime.run_options import RunOptions
 from fastbook.runtime.secret import Secret
 from fastbook.runtime.world import World
 
