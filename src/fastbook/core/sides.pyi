@@ -1,1 +1,4 @@
-# Nothing for Python: sides.pxd is for Cython. fastbook.core.book has the class.
+# For Cython users there is sides.pxd; fastbook.core.book has the class.
+def ladder_sums(
+    quantities: list[int], best: int, levels: int
+) -> tuple[tuple[int, int], tuple[int, int]]: ...

@@ -15,8 +15,12 @@ from fastbook.core.bits cimport clz64, ctz64
 
 cdef extern from "fastbook/core/sums.h":
     bint sums_start "fastbook_sums_start"()
-    uint64_t sum_plain "fastbook_sum_plain"(const int64_t* qty, Py_ssize_t n) noexcept nogil
-    uint64_t sum_avx2 "fastbook_sum_avx2"(const int64_t* qty, Py_ssize_t n) noexcept nogil
+    uint64_t top_plain "fastbook_top_plain"(
+        const int64_t* rung, const uint64_t* bits, uint64_t best, Py_ssize_t levels,
+        Py_ssize_t* span) noexcept nogil
+    uint64_t top_avx2 "fastbook_top_avx2"(
+        const int64_t* rung, const uint64_t* bits, uint64_t best, Py_ssize_t levels,
+        Py_ssize_t* span) noexcept nogil
 
 cdef bint AVX2 = sums_start()
 
@@ -362,24 +366,19 @@ cdef double array_qty_sum(const BookSide* side, Py_ssize_t levels) noexcept nogi
 
 
 cdef double ladder_qty_sum(BookSide* side, Py_ssize_t levels) noexcept nogil:
-    """As `ladder_walk_sum`. An empty rung holds 0, so that what stands between the best level and
-    the last one wanted can be added without asking which rungs hold something."""
-    cdef const uint64_t* bits = side.bits + (side.best >> 6)
-    cdef const int64_t* rung = side.rung + side.best
-    cdef int offset = side.best & 63
-    cdef uint64_t near, sum
-    cdef Py_ssize_t i, count
+    """As `ladder_walk_sum`; in integers, which add in any order, while they are small enough."""
+    cdef uint64_t sum
+    cdef Py_ssize_t span
     if side.len < levels or not 0 < levels <= SUM_LEVELS_MAX or side.qty_bits >> SUM_QTY_BITS != 0:
         return ladder_walk_sum(side, levels)
-    near = bits[0] >> offset | bits[1] << 1 << (63 - offset)    # of 64 rungs, from the best one on
-    for i in range(levels - 1):
-        near &= near - 1
-    if near == 0:
+    if AVX2:
+        sum = top_avx2(side.rung, side.bits, side.best, levels, &span)
+    else:
+        sum = top_plain(side.rung, side.bits, side.best, levels, &span)
+    if span == 0:
         return ladder_walk_sum(side, levels)
-    count = ctz64(near) + 1
-    sum = sum_avx2(rung, count) if AVX2 else sum_plain(rung, count)
     side.top_levels = levels
-    side.top_end = side.best + <uint64_t> count - 1
+    side.top_end = side.best + <uint64_t> span - 1
     side.top_sum = <double> <int64_t> sum
     return side.top_sum
 
@@ -499,3 +498,31 @@ cdef object side_fault(const BookSide* side):
     if side.on_ladder and rung_from(side, 0) != side.best:
         return f"the best is at rung {rung_from(side, 0)}, not {side.best}"
     return None
+
+
+def ladder_sums(list quantities, Py_ssize_t best, Py_ssize_t levels):
+    """For tests: sum and span of the best `levels` from rung `best` on, portably and with AVX2.
+
+    `quantities` are those of all rungs, a multiple of 64; at least `levels` of them from `best` on
+    are not 0. Returns ((sum, span), (sum, span)); without AVX2 both are the portable answer.
+    """
+    cdef Py_ssize_t n = len(quantities)
+    cdef Py_ssize_t i
+    cdef Py_ssize_t spans[2]
+    cdef uint64_t sums[2]
+    if n % 64 != 0 or not 0 <= best < n or not 0 < levels <= n - best - quantities[best:].count(0):
+        raise ValueError("rungs and levels do not fit each other")
+    cdef int64_t* rung = <int64_t*> PyMem_Calloc(n + n // 64 + 1, sizeof(int64_t))
+    if rung is NULL:
+        raise MemoryError()
+    cdef uint64_t* bits = <uint64_t*> (rung + n)
+    try:
+        for i in range(best, n):
+            rung[i] = quantities[i]
+            if rung[i] != 0:
+                bits[i >> 6] |= <uint64_t> 1 << (i & 63)
+        sums[0] = top_plain(rung, bits, best, levels, &spans[0])
+        sums[1] = (top_avx2 if AVX2 else top_plain)(rung, bits, best, levels, &spans[1])
+    finally:
+        PyMem_Free(rung)
+    return (sums[0], spans[0]), (sums[1], spans[1])

@@ -124,12 +124,17 @@ cdef void _quote(BookWindows* w, Book book, double* row) noexcept nogil:
     row[SIGNAL_OFI] = flow_value(&w.flow)
 
 
+cdef inline double _imbalance(Book book, Py_ssize_t levels) noexcept nogil:
+    cdef double bids = side_qty_sum(&book.bid_side, levels)
+    cdef double asks = side_qty_sum(&book.ask_side, levels)
+    return (bids - asks) / (bids + asks) if bids + asks > 0.0 else NAN
+
+
 cdef void signals_update(SignalSet signals, Book book) noexcept nogil:
     cdef BookWindows* w
     cdef double* row
     cdef int64_t bid_px, bid_qty, ask_px, ask_qty
     cdef double mid
-    cdef double bid_sum, ask_sum
     cdef int64_t ts_ms = book.ts_ms
     if not 0 <= book.index < signals.books:
         return
@@ -146,15 +151,12 @@ cdef void signals_update(SignalSet signals, Book book) noexcept nogil:
         row[SIGNAL_SAMPLES] = 0.0
     w.seen_ms = max(w.seen_ms, ts_ms)
 
-    bid_sum = side_qty_sum(&book.bid_side, signals.imbalance_levels)
-    ask_sum = side_qty_sum(&book.ask_side, signals.imbalance_levels)
-    row[SIGNAL_IMBALANCE] = (
-        (bid_sum - ask_sum) / (bid_sum + ask_sum) if bid_sum + ask_sum > 0.0 else NAN)
     if book.bid_side.len == 0 or book.ask_side.len == 0:
         # What needs both sides has no answer now. The windows keep theirs: nothing was lost.
         row[SIGNAL_MID] = row[SIGNAL_SPREAD_BPS] = row[SIGNAL_MICROPRICE] = NAN
         row[SIGNAL_ZSCORE] = NAN
         w.bid_px = w.bid_qty = w.ask_px = w.ask_qty = 0
+        row[SIGNAL_IMBALANCE] = _imbalance(book, signals.imbalance_levels)
         return
 
     bid_px = side_best_px(&book.bid_side)
@@ -174,6 +176,8 @@ cdef void signals_update(SignalSet signals, Book book) noexcept nogil:
     if signals.sample_ms == 0 or w.sampled_ms < 0 or ts_ms - w.sampled_ms >= signals.sample_ms:
         w.sampled_ms = ts_ms
         _sample(w, mid, row)
+    # After the samples: while their divisions and roots take their time, this only adds integers.
+    row[SIGNAL_IMBALANCE] = _imbalance(book, signals.imbalance_levels)
     row[SIGNAL_ZSCORE] = w.zscore
 
 
