@@ -87,6 +87,7 @@ COMPOSITION = (
     "runtime.strategies",
     "runtime.history_bars",
     "runtime.memory",
+    "runtime.sharding",
     *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
     *("runtime.run_options", "runtime.sweep", "runtime.kill", "runtime.watchdog"),
     *("runtime.preflight", "runtime.doctor"),

@@ -19,6 +19,7 @@ from fastbook.errors import ConfigError, CredentialsError, FastbookError, WireEr
 from fastbook.replay.paper import PaperVenue
 from fastbook.risk import Health
 from fastbook.types import (
+    CancelAll,
     Category,
     Command,
     Control,
@@ -47,6 +48,7 @@ from .paper import PaperGateway
 from .recording.tap import FrontDoor, RecordedClock, Tap, start_record
 from .report import Json, Report
 from .run_options import Gateway, RunOptions, presentable
+from .sharding import Shares, shares_of
 from .status import EventLines
 from .world import World
 
@@ -121,6 +123,7 @@ class App:
         self._private_gaps = 0
         self._paper: PaperGateway | None = None
         self.memory: Memory | None = None
+        self.shares: Shares | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -149,6 +152,7 @@ class App:
             async with contextlib.AsyncExitStack() as stack:
                 stack.enter_context(collector_tuned())
                 await self._open_memory(stack)
+                self.shares = await stack.enter_async_context(shares_of(self))
                 return await self._trade(rest, stop)
 
     def build(self, instruments: list[Instrument]) -> None:
@@ -395,7 +399,11 @@ class App:
         return self.config.venue.recv_window_ms / 1000 + WIND_DOWN_S_EXTRA
 
     def _command(self, kind: ControlKind, reason: str = "end of run") -> None:
-        self._send(self._front.on_control(Control(kind, reason), self._now()))
+        commands = self._front.on_control(Control(kind, reason), self._now())
+        if self.config.shard.count > 1 and kind is not ControlKind.KILL:
+            # The sweep would take the other shards' orders too; ours are cancelled one by one.
+            commands = [c for c in commands if not isinstance(c, CancelAll)]
+        self._send(commands)
 
     def halt(self, reason: str) -> None:
         """The kill switch: HALTED until a person resumes, everything cancelled."""
@@ -573,6 +581,7 @@ class App:
             clock_uncertainty_ms=(
                 unsure_ms if unsure_ms > limits.clock_uncertainty_ms_max else 0.0
             ),
+            share=Decimal(1) if self.shares is None else self.shares.usable,
         )
         if health != self.engine.gate.health:
             self._front.on_health(health, self._now())

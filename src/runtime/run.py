@@ -27,6 +27,7 @@ from .recording.recorder import Recorder
 from .report import Json
 from .run_options import OnStatus, RunOptions
 from .secret import Secret
+from .sharding import of_this_shard
 from .state import place_of
 from .summary import ProgressLines, print_summary
 from .system_clock import SystemClock
@@ -37,7 +38,7 @@ SIMULATOR_SEED = 7
 
 def run(args: argparse.Namespace) -> int:
     """Load, check, run. Raises ConfigError and CredentialsError before anything is opened."""
-    config = load(args.config)
+    config = of_this_shard(load(args.config))
     check_switches(config, live=args.live)
     # Until the engine listens, the mark alone speaks; the signal's default would end us.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -181,8 +182,12 @@ class Verifier:
             case "drop_copy":
                 engine.drop_copied(value, recv_ns)
             case "health":
+                lag_ms, unsure_ms, share = value
                 engine.on_health(
-                    Health(loop_lag_ms=value[0], clock_uncertainty_ms=value[1]), recv_ns
+                    Health(
+                        loop_lag_ms=lag_ms, clock_uncertainty_ms=unsure_ms, share=Decimal(share)
+                    ),
+                    recv_ns,
                 )
             case "warm_up":
                 engine.warm_up(value[0], [Bar(*plain) for plain in value[1]], recv_ns)

@@ -31,7 +31,13 @@ class Account:
         self._portfolio = portfolio
 
     def view(
-        self, lane: Lane, strategy: str, recv_ns: int, *, without: Order | None = None
+        self,
+        lane: Lane,
+        strategy: str,
+        recv_ns: int,
+        *,
+        share: Decimal,
+        without: Order | None = None,
     ) -> AccountView:
         """What an intent of `strategy` meets in `lane`; `without` is an order to be amended."""
         index = lane.instrument.index
@@ -58,7 +64,13 @@ class Account:
             orders_open=self._orders.working_count,
             record=TrackRecord(record.trades, record.win_rate, record.payoff),
             volatility_bps=_volatility_bps(lane.row),
+            share=share,
         )
+
+    def worst_notional(self) -> Decimal:
+        """Value of everything held and everything that orders may still lead to."""
+        busy = self._portfolio.open_instruments | set(self._orders.working_instruments())
+        return sum((self._worst_notional(index) for index in busy), _ZERO)
 
     def _elsewhere(self, here: Lane) -> tuple[Decimal, Decimal, Decimal]:
         """Worst case of all other instruments: notional, margin, and the strategy's part."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 
 from fastbook.clock import Clock
 from fastbook.core.states import BookState
@@ -79,6 +80,15 @@ class Desk:
         self.dress: Callable[[Lane, OrderIntent], OrderIntent] = lambda lane, intent: intent
         """What is added to every order before it is judged: the stops that it carries."""
 
+    @property
+    def exposure_used(self) -> Decimal:
+        """What positions and orders take of `exposure_pct_max`, at their worst; 1 = all of it."""
+        equity = self.portfolio.equity
+        if equity is None or equity <= 0:
+            return Decimal(1)
+        limit = Decimal(str(self.gate.limits.exposure_pct_max)) * equity / 100
+        return min(Decimal(1), self._account.worst_notional() / limit)
+
     # --- reading ---------------------------------------------------------------------------
 
     def fit(self, lane: Lane, recv_ns: int) -> bool:
@@ -144,7 +154,9 @@ class Desk:
             intent,
             instrument=lane.instrument,
             book=lane.book,
-            account=self._account.view(lane, intent.strategy, recv_ns),
+            account=self._account.view(
+                lane, intent.strategy, recv_ns, share=self.gate.health.share
+            ),
             state=state,
             now_ns=recv_ns,
             wall_ns=wall_ns,
@@ -208,7 +220,9 @@ class Desk:
             held_px=dearest(lane.instrument, order.px_max, order.px_min),
             instrument=lane.instrument,
             book=lane.book,
-            account=self._account.view(lane, quote.strategy, recv_ns, without=order),
+            account=self._account.view(
+                lane, quote.strategy, recv_ns, share=self.gate.health.share, without=order
+            ),
             state=state,
             now_ns=recv_ns,
             wall_ns=wall_ns,

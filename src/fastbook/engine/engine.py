@@ -8,6 +8,7 @@ the same commands.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from fastbook.clock import Clock
@@ -146,6 +147,11 @@ class Engine:
     def listens_to_trades(self) -> bool:
         """Whether `on_trades` need be called at all."""
         return self._roster.listens_to_trades
+
+    @property
+    def exposure_used(self) -> Decimal:
+        """See `Desk.exposure_used`."""
+        return self._desk.exposure_used
 
     def position(self, instrument: int) -> PositionView:
         return self._lanes[instrument].view

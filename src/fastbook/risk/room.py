@@ -63,16 +63,17 @@ def _ceilings(
 ) -> list[tuple[str, Decimal]]:
     """What this symbol's worst case may be worth, by every limit on exposure."""
     others = account.others_notional
+    ours = FLOOR.multiply(equity, account.share)  # of what the account's limits are counted on
     found = [
         ("position_pct_max", percent(equity, limits.position_pct_max)),
         ("instrument_leverage_max", FLOOR.multiply(equity, instrument.leverage_max)),
         (
             "exposure_pct_max",
-            FLOOR.subtract(percent(equity, limits.exposure_pct_max), others),
+            FLOOR.subtract(percent(ours, limits.exposure_pct_max), others),
         ),
         (
             "leverage_max",
-            FLOOR.subtract(FLOOR.multiply(equity, decimal(limits.leverage_max)), others),
+            FLOOR.subtract(FLOOR.multiply(ours, decimal(limits.leverage_max)), others),
         ),
     ]
     if symbol.position_notional_max is not None:
@@ -81,7 +82,7 @@ def _ceilings(
         mine = percent(equity, budget.exposure_pct_max)
         found.append(("strategy_exposure_pct_max", FLOOR.subtract(mine, account.strategy_notional)))
     if account.leverage is not None:
-        free = FLOOR.subtract(percent(equity, limits.margin_use_pct_max), account.others_margin)
+        free = FLOOR.subtract(percent(ours, limits.margin_use_pct_max), account.others_margin)
         found.append(("margin", FLOOR.multiply(free, account.leverage)))
     return found
 

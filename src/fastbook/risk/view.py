@@ -38,7 +38,7 @@ class AccountView:
     itself. `own_bid_max` and `own_ask_min` are the best of those prices a side, 0 without one.
     `others_*` is the worst case of every other instrument, `strategy_notional` that of the
     strategy's own other instruments. `equity` is None when it cannot be told; then nothing risky
-    is allowed. `leverage` is the venue's for this symbol and `mark_px` its mark price, where known.
+    is allowed. `share` is `Health.share`. `leverage` is the venue's for this symbol and `mark_px` its mark price, where known.
     """
 
     equity: Decimal | None
@@ -57,14 +57,20 @@ class AccountView:
     orders_open: int = 0
     record: TrackRecord = NO_RECORD
     volatility_bps: float = float("nan")
+    share: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How late we are, and how sure of the venue's clock."""
+    """How late we are, how sure of the venue's clock, and how much of the account is ours.
+
+    `share` is the part of every account-wide limit on exposure that this process may use, where
+    several trade one account.
+    """
 
     loop_lag_ms: float = 0.0
     clock_uncertainty_ms: float = 0.0
+    share: Decimal = Decimal(1)
 
 
 HEALTHY = Health()

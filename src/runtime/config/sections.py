@@ -199,6 +199,22 @@ class ExecutionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardConfig:
+    """Several processes on one account: which part of it is this one's."""
+
+    count: int = setting(1, "processes on the account; 1 = this one alone", least=1, most=64)
+    index: int = setting(0, "which of them this is, from 0", least=0, most=63)
+    url: str = setting(
+        "", "valkey:// or redis:// that keeps the shares; empty = equal parts, fixed",
+        check=_cache_url, hidden=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.index >= self.count:
+            raise ConfigError(f"shard.index is {self.index}, of {self.count} from 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateConfig:
     """What survives the process."""
 
@@ -276,6 +292,7 @@ class Config:
     protection: ProtectionParams
     execution: ExecutionConfig
     state: StateConfig
+    shard: ShardConfig
     watchdog: WatchdogConfig
     cache: CacheConfig
     history: HistoryConfig
@@ -300,6 +317,7 @@ SECTIONS: dict[str, type] = {
     "protection": ProtectionParams,
     "execution": ExecutionConfig,
     "state": StateConfig,
+    "shard": ShardConfig,
     "watchdog": WatchdogConfig,
     "cache": CacheConfig,
     "history": HistoryConfig,

@@ -137,7 +137,8 @@ class Tap:
         return self._engine.drop_copied(listed, recv_ns)
 
     def on_health(self, health: Health, recv_ns: int) -> None:
-        self._log.note("health", recv_ns, [health.loop_lag_ms, health.clock_uncertainty_ms])
+        said = [health.loop_lag_ms, health.clock_uncertainty_ms, str(health.share)]
+        self._log.note("health", recv_ns, said)
         self._engine.on_health(health, recv_ns)
 
     def warm_up(self, instrument: int, bars: Sequence[Bar], recv_ns: int) -> list[Command]:

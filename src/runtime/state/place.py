@@ -27,6 +27,8 @@ def place_of(config: Config) -> Path:
     elif venue.rest_url:
         where = urlsplit(venue.rest_url)
         parts.append(f"{where.hostname or ''}-{where.port or where.scheme}".replace(":", "_"))
+    if config.shard.count > 1:
+        parts.append(f"shard{config.shard.index}of{config.shard.count}")
     return Path(config.state.dir) / "-".join(parts)
 
 
