@@ -47,7 +47,7 @@ LEAVES = {
     "runtime.files": {"errors", "runtime.recording.blocks"},
     "runtime.recording.blocks": {"errors"},
     "runtime.recording": {
-        "strategy",
+        *("strategy", "execution"),
         *("fastbook", "engine", "risk", "core", "types", "clock", "errors", "_version"),
         *("runtime.config", "runtime.recording.blocks"),
     },
@@ -81,7 +81,8 @@ COMPOSITION = (
     *("runtime", "runtime.__main__", "runtime.cli", "runtime.app", "runtime.run"),
     *("runtime.world",),
     *("runtime.demo", "runtime.audit", "runtime.chaos", "runtime.simulate", "runtime.replay"),
-    *("runtime.verify", "runtime.record"),
+    *("runtime.verify", "runtime.record", "runtime.backtest", "runtime.data_files"),
+    *("runtime.backtest_page", "runtime.plots"),
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
     "runtime.assembly",
     "runtime.strategies",

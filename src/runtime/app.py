@@ -302,7 +302,10 @@ class App:
         self.started_ns = self.clock.monotonic_ns()
         self._started_venue_ms = self._agreed_venue_ms = rest.venue_time.now_ms()
         if self._custody is not None:
-            self._custody.open(self._now())
+            now_ns = self._now()
+            if self._tap is not None:
+                self._tap.restored(self._custody.keeper.restored, now_ns)
+            self._custody.open(now_ns)
             now_ms = self._started_venue_ms
             self._agreed_venue_ms = self._custody.keeper.since_ms(now_ms) or now_ms
         if self.private is not None:

@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_record(commands)
     add_replay(commands)
     add_verify(commands)
+    add_backtest(commands)
     add_bench(commands)
     return parser
 
@@ -425,6 +426,61 @@ def run_verify(args: argparse.Namespace) -> int:
     from .verify import verify
 
     return verify(args.folder, as_json=args.json)
+
+
+def add_backtest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "backtest",
+        "The configured engine on recorded data, with latencies, queues and fees, between bounds.",
+        "fastbook backtest examples/runtime.toml --data recordings/monday --report monday.html",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml")
+    command.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="FILE", help="files or recordings"
+    )
+    command.add_argument("--report", type=Path, metavar="FILE.html", help="one page, with plots")
+    command.add_argument(
+        "--feed-latency",
+        default=None,
+        metavar="L",
+        help="recorded (where it is), milliseconds, or percentiles such as 50:3,99:20",
+    )
+    command.add_argument(
+        "--order-latency",
+        default="5",
+        metavar="L",
+        help="to the venue: milliseconds, percentiles, or recorded:RUN (5)",
+    )
+    command.add_argument("--answer-latency", metavar="L", help="back (as --order-latency)")
+    command.add_argument(
+        "--queue",
+        default="proportional",
+        choices=("pessimistic", "proportional", "front"),
+        help="place of resting orders in the expected case (proportional)",
+    )
+    command.add_argument("--maker-fee", default="0.0002", help="share of the value (0.0002)")
+    command.add_argument("--taker-fee", default="0.00055", help="share of the value (0.00055)")
+    command.add_argument(
+        "--funding", default="recorded", help="recorded, none, or a rate for 8 h (recorded)"
+    )
+    command.add_argument(
+        "--reject-share", type=float, default=0.0, help="of creates, refused by the venue (0)"
+    )
+    command.add_argument("--seed", type=seed_number, default=1, help="of what is drawn (1)")
+    command.add_argument(
+        "--instruments", type=Path, metavar="FILE", help="an answer of instruments-info"
+    )
+    command.add_argument(
+        "--skip-damaged", action="store_true", help="count damaged lines, do not fail"
+    )
+    command.set_defaults(run=run_backtest)
+
+
+def run_backtest(args: argparse.Namespace) -> int:
+    from .backtest import backtest
+
+    return backtest(args)
 
 
 def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -34,6 +34,37 @@ def read_lines(
         on_damage(e)
 
 
+PIECE_BYTES = 1 << 20
+
+
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """The same file in pieces of whole lines, about a megabyte each; the last may lack its end."""
+    rest = b""
+    bytes_read = 0
+    with _open(path) as file:
+        unreadable: tuple[type[Exception], ...] = (
+            EOFError,
+            gzip.BadGzipFile,
+            zlib.error,
+            *_zst_errors(),
+        )
+        try:
+            while piece := file.read(PIECE_BYTES):
+                bytes_read += len(piece)
+                cut = piece.rfind(b"\n") + 1
+                if cut:
+                    yield rest + piece[:cut]
+                    rest = piece[cut:]
+                else:
+                    rest += piece
+                if len(rest) > LINE_BYTES_MAX:
+                    raise DataFileError(str(path), f"the line at byte {bytes_read} is too long")
+        except unreadable as e:
+            raise DataFileError(str(path), f"damaged after byte {bytes_read}: {e}") from None
+    if rest:
+        yield rest
+
+
 def _lines(path: Path) -> Iterator[bytes]:
     if path.suffix == ".zst" and (blocks := _block_lines(path)) is not None:
         yield from blocks

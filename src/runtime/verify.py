@@ -15,6 +15,7 @@ from fastbook.clock import Clock
 from fastbook.core.states import BookState
 from fastbook.engine import Engine
 from fastbook.errors import DataFileError, FastbookError, WireError
+from fastbook.execution import Order
 from fastbook.risk import Health, SizingParams
 from fastbook.strategy.bars import Bar
 from fastbook.types import Instrument
@@ -193,6 +194,10 @@ class Verifier:
                 engine.warm_up(value[0], [Bar(*plain) for plain in value[1]], recv_ns)
             case "mark":
                 self._mark(*value)
+            case "mark_px":
+                engine.on_mark(value[0], value[1], recv_ns)
+            case "restored":
+                self._restore(from_plain(value), recv_ns)
             case kind:
                 raise Difference(f"{_where(entry)}: nobody knows what {kind!r} is")
 
@@ -214,6 +219,20 @@ class Verifier:
         if len(trades) != entry.value:
             raise Difference(f"{_where(entry)}: {len(trades)} trades, in the run {entry.value}")
         return trades
+
+    def _restore(self, saved: Json, recv_ns: int) -> None:
+        """What the last run left, as the recorded run was given it."""
+        engine = self._engine
+        engine.gate.restore(saved["gate"])
+        for name, state in saved["strategies"].items():
+            if state is not None and name in engine.strategies:
+                engine.strategies[name].restore(state)
+        for exec_id in saved["exec_ids"]:
+            engine.orders.mark(exec_id)
+        for values in saved["orders"]:
+            order = Order(**values)
+            order.sent_ns = recv_ns
+            engine.orders.restore(order, recv_ns)
 
     def _mark(self, topic: str, state: str) -> None:
         decoder = self._market.decoder

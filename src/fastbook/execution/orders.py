@@ -293,6 +293,10 @@ class Orders:
         if len(self._exec_ids) > self.exec_ids_max:
             self._exec_ids.popitem(last=False)
 
+    def exec_ids(self) -> list[str]:
+        """What `mark` was told of and has not been forgotten, oldest first."""
+        return list(self._exec_ids)
+
     def to_unknown(self, order: Order, now_ns: int, reason: str) -> None:
         """No word in time: the outcome is unknown and has to be asked for."""
         if order.state is OrderState.SENT:

@@ -109,6 +109,9 @@ class Strategy:
     stop_loss_pct, take_profit_pct : float
         Per cent of the entry price at which it leaves by itself; 0 = it has none. Stops at the
         venue are put behind these, for when the program cannot act.
+    quiet_below : float
+        While flat and without orders in an instrument, `on_book` answers nothing, and changes
+        nothing, as long as |ZSCORE| is below this or nan. A backtest then need not ask. 0 = ask.
     Params : type, optional
         Frozen dataclass of its parameters. With it, a configuration section can set them, and
         the strategy is made as `cls(params)`; without it, as `cls()`.
@@ -121,6 +124,7 @@ class Strategy:
     warm_up_bars: int = 0
     stop_loss_pct: float = 0.0
     take_profit_pct: float = 0.0
+    quiet_below: float = 0.0
     Params: type | None = None
 
     def on_start(self, instruments: Sequence[Instrument]) -> None:

@@ -104,7 +104,7 @@ def _read_block(
         data = zstandard.ZstdDecompressor().decompress(body, max_output_size=raw_size)
     except zstandard.ZstdError as e:
         raise _damaged(path, offset, str(e)) from None
-    if len(data) != raw_size or data.count(b"\n") != count:
+    if len(data) != raw_size or not data.endswith(b"\n"):
         raise _damaged(path, offset, "it holds something else than its header says")
     return Block(path, offset, first, count, data), HEADER.size + size
 

@@ -13,6 +13,7 @@ from fastbook._version import __version__
 from fastbook.clock import Clock
 from fastbook.core.states import BookState
 from fastbook.engine import Engine
+from fastbook.execution import Order
 from fastbook.risk import Health, SizingParams
 from fastbook.strategy.bars import Bar
 from fastbook.types import Command, Control, Execution, Instrument, OrderEvent, Record, Trade
@@ -41,6 +42,7 @@ class FrontDoor(Protocol):
     def on_timer(self, recv_ns: int) -> list[Command]: ...
     def reconciled(self, recv_ns: int, *, positions_complete: bool = False) -> list[Command]: ...
     def drop_copied(self, listed: Collection[str], recv_ns: int) -> list[Command]: ...
+    def on_mark(self, instrument: int, mark_px: int, recv_ns: int) -> None: ...
     def on_health(self, health: Health, recv_ns: int) -> None: ...
     def warm_up(self, instrument: int, bars: Sequence[Bar], recv_ns: int) -> list[Command]: ...
 
@@ -145,6 +147,24 @@ class Tap:
         plain = [[getattr(bar, name) for name in BAR_FIELDS] for bar in bars]
         self._log.note("warm_up", recv_ns, [instrument, plain])
         return self._engine.warm_up(instrument, bars, recv_ns)
+
+    def on_mark(self, instrument: int, mark_px: int, recv_ns: int) -> None:
+        self._log.note("mark_px", recv_ns, [instrument, mark_px])
+        self._engine.on_mark(instrument, mark_px, recv_ns)
+
+    def restored(self, orders: Sequence[Order], recv_ns: int) -> None:
+        """The engine has been given back what the last run left; `orders` follow at `recv_ns`."""
+        engine = self._engine
+        self._log.note(
+            "restored",
+            recv_ns,
+            {
+                "gate": engine.gate.state(),
+                "strategies": {name: s.state() for name, s in engine.strategies.items()},
+                "exec_ids": engine.orders.exec_ids(),
+                "orders": [{f.name: getattr(o, f.name) for f in fields(o)} for o in orders],
+            },
+        )
 
     # --- what it decided ---
 
