@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_kill(commands)
     add_resume(commands)
     add_watchdog(commands)
+    add_doctor(commands)
     add_record(commands)
     add_replay(commands)
     add_verify(commands)
@@ -383,6 +384,26 @@ def run_watchdog(args: argparse.Namespace) -> int:
     from .watchdog import watchdog
 
     return watchdog(args)
+
+
+def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "doctor",
+        "Look at everything that a run needs, and say what is wrong; exit 4 when something is.",
+        "fastbook doctor CONFIG.toml --show",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml", nargs="?")
+    command.add_argument(
+        "--show", action="store_true", help="every setting, and where its value came from"
+    )
+    command.set_defaults(run=run_doctor)
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    from .doctor.command import doctor
+
+    return doctor(args)
 
 
 def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

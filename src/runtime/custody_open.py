@@ -56,13 +56,18 @@ def open_custody(
 
 def tell_changes(store: Store, config: Config) -> None:
     """Log how the limits differ from the last run's, and remember these."""
-    now = {key: str(value) for key, value, _ in effective(config) if key.startswith("risk.")}
+    now = limits_now(config)
     last = store.load("limits")
     if last is not None:
         for line in differences(last, now):
             log.warning("%s", line)
     if last != now:
         store.save("limits", now)
+
+
+def limits_now(config: Config) -> dict[str, str]:
+    """Every limit as text, by its key."""
+    return {key: str(value) for key, value, _ in effective(config) if key.startswith("risk.")}
 
 
 def differences(last: Mapping[str, object], now: Mapping[str, str]) -> list[str]:
