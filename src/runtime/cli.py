@@ -423,13 +423,16 @@ def add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--skip-damaged", action="store_true", help="count damaged lines, do not fail"
     )
+    command.add_argument(
+        "--pace", type=float, default=0.0, help="times the recorded speed; 0 is full speed (0)"
+    )
     command.set_defaults(run=run_replay)
 
 
 def run_replay(args: argparse.Namespace) -> int:
     from .replay import replay
 
-    return replay(args.files, args.verify_against, args.skip_damaged, args.json)
+    return replay(args.files, args.verify_against, args.skip_damaged, args.json, args.pace)
 
 
 def add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

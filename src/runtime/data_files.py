@@ -55,18 +55,21 @@ def chunks(paths: list[Path], on_damage: OnDamage | None = None) -> Iterator[tup
 
 
 def frames(
-    paths: list[Path], on_damage: OnDamage | None = None
+    paths: list[Path],
+    on_damage: OnDamage | None = None,
+    lines: Callable[[Path], Iterator[bytes]] | None = None,
 ) -> Iterator[tuple[Path, RecordedFrame]]:
-    """Every frame with its file, in the order of time."""
+    """Every frame with its file, in the order of time. `lines` reads a file otherwise."""
+    read = lines or (lambda path: read_lines(path, on_damage))
     if len(paths) == 1 or _one_recording(paths):
         for path in paths:
-            for frame in read_frames(read_lines(path, on_damage), str(path), on_damage):
+            for frame in read_frames(read(path), str(path), on_damage):
                 yield path, frame
         return
 
     def timed(path: Path) -> Iterator[tuple[int, Path, RecordedFrame]]:
         last_ns = 0
-        for frame in read_frames(read_lines(path, on_damage), str(path), on_damage):
+        for frame in read_frames(read(path), str(path), on_damage):
             last_ns = time_of(frame, last_ns)
             yield last_ns, path, frame
 

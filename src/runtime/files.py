@@ -19,7 +19,9 @@ LINE_BYTES_MAX = 16 << 20
 
 
 def read_lines(
-    path: Path, on_damage: Callable[[DataFileError], None] | None = None
+    path: Path,
+    on_damage: Callable[[DataFileError], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Iterator[bytes]:
     """Yield the lines of `path`, of `.gz`, `.zst` or plain text.
 
@@ -27,7 +29,7 @@ def read_lines(
     there, and the lines end.
     """
     try:
-        yield from _lines(path)
+        yield from _lines(path, on_progress)
     except DataFileError as e:
         if on_damage is None:
             raise
@@ -35,13 +37,17 @@ def read_lines(
 
 
 PIECE_BYTES = 1 << 20
+PROGRESS_LINES = 1_000
+
+Progress = Callable[[Path, int], None]
+"""Told the file, and how many of its bytes have been read."""
 
 
 def read_pieces(path: Path) -> Iterator[bytes]:
     """The same file in pieces of whole lines, about a megabyte each; the last may lack its end."""
     rest = b""
     bytes_read = 0
-    with _open(path) as file:
+    with path.open("rb") as raw, _unpacked(path, raw) as file:
         unreadable: tuple[type[Exception], ...] = (
             EOFError,
             gzip.BadGzipFile,
@@ -65,11 +71,11 @@ def read_pieces(path: Path) -> Iterator[bytes]:
         yield rest
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    if path.suffix == ".zst" and (blocks := _block_lines(path)) is not None:
+def _lines(path: Path, on_progress: Progress | None = None) -> Iterator[bytes]:
+    if path.suffix == ".zst" and (blocks := _block_lines(path, on_progress)) is not None:
         yield from blocks
         return
-    with _open(path) as file:
+    with path.open("rb") as raw, _unpacked(path, raw) as file:
         number = 0
         unreadable: tuple[type[Exception], ...] = (
             EOFError,
@@ -80,6 +86,8 @@ def _lines(path: Path) -> Iterator[bytes]:
         try:
             while line := file.readline(LINE_BYTES_MAX + 1):
                 number += 1
+                if on_progress is not None and not number % PROGRESS_LINES:
+                    on_progress(path, raw.tell())
                 if len(line) > LINE_BYTES_MAX:
                     raise DataFileError(str(path), "the line is too long", line=number)
                 yield line
@@ -87,7 +95,7 @@ def _lines(path: Path) -> Iterator[bytes]:
             raise DataFileError(str(path), f"damaged after line {number}: {e}") from None
 
 
-def _block_lines(path: Path) -> Iterator[bytes] | None:
+def _block_lines(path: Path, on_progress: Progress | None) -> Iterator[bytes] | None:
     """Of our own recordings, whose checksums are looked at; None for any other file."""
     try:
         from .recording.blocks import Cut, is_blocks, read_blocks
@@ -99,6 +107,8 @@ def _block_lines(path: Path) -> Iterator[bytes] | None:
     def lines() -> Iterator[bytes]:
         cut = Cut()
         for block in read_blocks(path, cut):
+            if on_progress is not None:
+                on_progress(path, block.offset)
             yield from (line + b"\n" for line in block.data.split(b"\n")[:-1])
         if cut.bytes:
             log.warning("%s: the last %d bytes are of a block that was cut", path, cut.bytes)
@@ -106,20 +116,20 @@ def _block_lines(path: Path) -> Iterator[bytes] | None:
     return lines()
 
 
-def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
+def _unpacked(path: Path, raw: io.BufferedReader) -> gzip.GzipFile | io.BufferedReader:
     if path.suffix == ".gz":
-        return gzip.open(path, "rb")
+        return gzip.GzipFile(fileobj=raw)
     if path.suffix == ".zst":
-        return _open_zst(path)
-    return path.open("rb")
+        return _unpacked_zst(path, raw)
+    return raw
 
 
-def _open_zst(path: Path) -> io.BufferedReader:
+def _unpacked_zst(path: Path, raw: io.BufferedReader) -> io.BufferedReader:
     try:
         import zstandard
     except ModuleNotFoundError:
         raise FastbookError(f"{path}: pip install zstandard to read .zst files") from None
-    reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
+    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
     return io.BufferedReader(reader)
 
 

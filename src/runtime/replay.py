@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isnan
@@ -13,6 +14,8 @@ from fastbook import ApplyStatus, Book, BookDecoder
 from fastbook.errors import ConfigError, DataFileError
 from fastbook.replay.source import RecordedFrame, read_frames
 
+from .data_files import expand, time_of
+from .data_files import frames as frames_in_order
 from .expected import Expected, load_expected
 from .files import read_lines
 from .output import print_json
@@ -20,6 +23,10 @@ from .output import print_json
 BATCH = 4096
 DAMAGED_SHOWN_MAX = 10
 PROGRESS_S = 5.0
+PACED_BATCH = 16
+BAR_EVERY_S = 0.2
+BAR_CELLS = 30
+SLEEP_S_MAX = 0.2
 
 
 @dataclass
@@ -33,32 +40,55 @@ class Replay:
     damaged: list[str] = field(default_factory=list)
     """The first places that could not be read or decoded; `damaged_count` has them all."""
     damaged_count: int = 0
+    pace: float = 0.0
+    """Times the recorded speed; 0 is as fast as can be."""
+    bar: Bar | None = None
     _progress_due_s: float = field(default_factory=lambda: time.monotonic() + PROGRESS_S)
 
     def run(self, path: Path, expected: Expected | None) -> None:
         """Every frame of `path`. Unless told to skip, what cannot be read raises DataFileError."""
-        note = (lambda e: self._note_damage(str(e))) if self.skip_damaged else None
-        frames = read_frames(read_lines(path, note), str(path), note)
+        if expected is None:
+            self.run_merged([path])
+            return
+        frames = read_frames(self._lines(path), str(path), self._on_damage)
         frames_before = self.frames
         while batch := list(islice(frames, BATCH)):
-            if expected is None:
-                self._run_timed(path, batch)
-            else:
-                self._run_compared(path, batch, expected)
+            self._run_compared(path, batch, expected)
             self._show_progress(path)
+        self._check_not_empty(path, frames_before)
+        expected.finish(self.decoder.books)
+
+    def run_merged(self, paths: list[Path]) -> None:
+        """Every frame of all files, in the order of time."""
+        frames = frames_in_order(paths, self._on_damage, self._lines)
+        pacer = Pacer(self.pace) if self.pace else None
+        frames_before = self.frames
+        while batch := list(islice(frames, PACED_BATCH if pacer else BATCH)):
+            if pacer is not None:
+                pacer.wait_for(batch[-1][1])
+            self._run_timed(batch)
+            self._show_progress(batch[-1][0])
+        self._check_not_empty(paths[0], frames_before)
+
+    @property
+    def _on_damage(self) -> Callable[[DataFileError], None] | None:
+        return (lambda e: self._note_damage(str(e))) if self.skip_damaged else None
+
+    def _lines(self, path: Path) -> Iterator[bytes]:
+        return read_lines(path, self._on_damage, self.bar.at if self.bar is not None else None)
+
+    def _check_not_empty(self, path: Path, frames_before: int) -> None:
         if self.frames == frames_before and not self.damaged_count:
             raise DataFileError(str(path), "holds no frames")
-        if expected is not None:
-            expected.finish(self.decoder.books)
 
-    def _run_timed(self, path: Path, batch: list[RecordedFrame]) -> None:
+    def _run_timed(self, batch: list[tuple[Path, RecordedFrame]]) -> None:
         apply = self.decoder.apply
         started = time.perf_counter()
-        statuses = [apply(frame.data, frame.recv_ns) for frame in batch]
+        statuses = [apply(frame.data, frame.recv_ns) for _, frame in batch]
         self.decode_s += time.perf_counter() - started
         self.frames += len(batch)
         if ApplyStatus.MALFORMED in statuses:
-            for frame, status in zip(batch, statuses, strict=True):
+            for (path, frame), status in zip(batch, statuses, strict=True):
                 self._check(path, frame, status)
 
     def _run_compared(self, path: Path, batch: list[RecordedFrame], expected: Expected) -> None:
@@ -81,7 +111,12 @@ class Replay:
 
     def _show_progress(self, path: Path) -> None:
         now_s = time.monotonic()
-        if now_s >= self._progress_due_s:
+        if now_s < self._progress_due_s:
+            return
+        if self.bar is not None:
+            self._progress_due_s = now_s + BAR_EVERY_S
+            self.bar.show(f"{self.frames:,} frames")
+        else:
             self._progress_due_s = now_s + PROGRESS_S
             print(f"fastbook: {self.frames:,} frames, in {path}", file=sys.stderr)
 
@@ -99,6 +134,45 @@ class Replay:
         }
 
 
+class Bar:
+    """How much of the files has been read, on one line of a terminal."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._total = max(1, sum(path.stat().st_size for path in paths))
+        self._at: dict[Path, int] = {}
+
+    def at(self, path: Path, position: int) -> None:
+        """`path` has been read to this byte."""
+        self._at[path] = position
+
+    def show(self, text: str) -> None:
+        share = min(1.0, sum(self._at.values()) / self._total)
+        done = round(share * BAR_CELLS)
+        cells = "#" * done + "." * (BAR_CELLS - done)
+        print(f"\r[{cells}] {share:4.0%}  {text} ", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class Pacer:
+    """Waits until a frame's time has come, at `pace` times the recorded speed."""
+
+    def __init__(self, pace: float) -> None:
+        self._pace = pace
+        self._first_ns = 0
+        self._last_ns = 0
+        self._started_s = 0.0
+
+    def wait_for(self, frame: RecordedFrame) -> None:
+        self._last_ns = time_of(frame, self._last_ns)
+        if not self._first_ns:
+            self._first_ns, self._started_s = self._last_ns, time.monotonic()
+        due_s = self._started_s + (self._last_ns - self._first_ns) / 1e9 / self._pace
+        while (left_s := due_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, SLEEP_S_MAX))  # a signal ends it within that
+
+
 def describe(book: Book) -> dict[str, object]:
     """A book in a JSON summary: floats for people and charts, null where there is no answer."""
     return {
@@ -111,12 +185,26 @@ def describe(book: Book) -> dict[str, object]:
     }
 
 
-def replay(files: list[Path], verify: Path | None, skip_damaged: bool, as_json: bool) -> int:
-    """Replay `files` in the order given through one decoder. Returns the exit code."""
+def replay(
+    paths: list[Path], verify: Path | None, skip_damaged: bool, as_json: bool, pace: float = 0.0
+) -> int:
+    """Replay all files in the order of time through one decoder. Returns the exit code.
+
+    With expectations they go one after the other instead: those are of a file each.
+    """
+    if not 0.0 <= pace < 1e6:
+        raise ConfigError(f"--pace is 0 or more, not {pace:g}")
+    files = expand(paths)
     checked = load_expectations(files, verify)
-    run = Replay(skip_damaged)
-    for number, path in enumerate(files):
-        run.run(path, checked[number] if checked else None)
+    run = Replay(skip_damaged, pace=pace)
+    run.bar = Bar(files) if sys.stderr.isatty() else None
+    if checked:
+        for number, path in enumerate(files):
+            run.run(path, checked[number])
+    else:
+        run.run_merged(files)
+    if run.bar is not None:
+        run.bar.clear()
     summary = run.summary()
     if checked:
         summary["verified"] = {

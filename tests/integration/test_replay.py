@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import orjson
@@ -182,7 +183,7 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
     missing = tmp_path / "none.gz"
     assert one_sentence(in_process("replay", missing), 2) == f"no such file: {missing}"
     said = one_sentence(in_process("replay", tmp_path), 2)
-    assert said == f"{tmp_path} is a directory, not a file"
+    assert said == f"{tmp_path} is a folder without public-*.frames.zst: name its files"
     (folder := tmp_path / "f.gz").mkdir()
     assert "is a directory" in one_sentence(in_process("replay", folder), 2)
 
@@ -256,3 +257,48 @@ def test_skip_damaged(tmp_path: Path) -> None:
     *shown, more = done.stderr.splitlines()
     assert len(shown) == 10
     assert more == f"fastbook: and {summary['damaged'] - 10} more"
+
+
+# --- several files, folders, pace ---
+
+
+def stamped(frames: list[bytes], first_ms: int, step_ms: int) -> bytes:
+    return b"".join(
+        b"%d %s\n" % ((first_ms + n * step_ms) * 1_000_000, frame) for n, frame in enumerate(frames)
+    )
+
+
+def test_several_files_are_merged_by_time(tmp_path: Path) -> None:
+    early, late = tmp_path / "early", tmp_path / "late"
+    early.write_bytes(stamped(FRAMES[::2], 1_000, 10))
+    late.write_bytes(stamped(FRAMES[1::2], 1_005, 10))
+    for files in ((early, late), (late, early)):
+        summary = document(in_process("replay", *files, "--json"))
+        assert summary["gaps"] == 0
+        (book,) = summary["books"].values()
+        assert (book["u"], book["state"]) == (103, "SYNCED")
+
+
+def test_a_folder_of_our_own(tmp_path: Path) -> None:
+    from fastbook.runtime.recording.blocks import pack
+
+    for n, frames in enumerate((FRAMES[:2], FRAMES[2:]), 1):
+        data = pack(stamped(frames, 1_000 * n, 1), 2 * (n - 1), 2)
+        (tmp_path / f"public-{n:05}.frames.zst").write_bytes(data)
+    summary = document(in_process("replay", tmp_path, "--json"))
+    assert (summary["frames"], summary["gaps"]) == (4, 0)
+    path = tmp_path / "public-00002.frames.zst"
+    path.write_bytes(path.read_bytes()[:60] + b"x" + path.read_bytes()[61:])
+    assert "public-00002.frames.zst: the block at byte 0" in one_sentence(
+        in_process("replay", tmp_path), 1
+    )
+
+
+def test_paced(tmp_path: Path) -> None:
+    path = tmp_path / "slow"
+    path.write_bytes(stamped([FRAMES[0], *(b"{}" for _ in range(63))], 1_000, 10))
+    started = time.monotonic()
+    summary = document(in_process("replay", path, "--pace", "2", "--json"))
+    assert summary["frames"] == 64
+    assert 0.2 < time.monotonic() - started < 5.0
+    assert "--pace" in one_sentence(in_process("replay", path, "--pace", "-1"), 2)
