@@ -268,7 +268,7 @@ def test_a_mistake_of_ours_ends_the_run_in_one_sentence(method: str) -> None:
     assert isinstance(whole.error, FastbookError)
     assert str(whole.error).startswith("internal error: RuntimeError: boom (test_faults")
     assert whole.seconds < 8.0
-    assert whole.end["open_orders"] == 0
+    assert whole.resting == []  # what stays open are positions, and the stops that protect them
     whole.check_nothing_left()
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from fastbook import BookState
@@ -89,6 +90,7 @@ class Whole:
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             self.wrongs += [repr(e) for e in ended if isinstance(e, Exception)]
             self.end = self.account
+            self.resting, self.protected = self._left_at_the_venue()
             await self.simulator.stop()
         await asyncio.sleep(0)
         self.left = [t.get_name() for t in asyncio.all_tasks() if t is not asyncio.current_task()]
@@ -116,6 +118,12 @@ class Whole:
             venue=dataclasses.replace(config.venue, recv_window_ms=self._recv_window_ms),
             risk=dataclasses.replace(config.risk, **self._limits),
         )
+
+    def _left_at_the_venue(self) -> tuple[list[str], list[str]]:
+        """Orders that rest; and the symbols of the stops that protect a position: no orders."""
+        left = self.simulator.venue.account(1).open_orders.values()
+        resting = [order.order_id for order in left if order.stop_type in ("", "Stop")]
+        return resting, [o.instrument.symbol for o in left if o.order_id not in resting]
 
     async def _audit(self, app: App) -> Json:
         """As `audit_against`, without a process between."""
@@ -194,11 +202,13 @@ class Whole:
         created = self.simulator.counters["orders"]
         assert created == len(known), "one create a client id"
         assert known <= set(named)
-        assert self.end["open_orders"] == 0
+        assert self.resting == []
 
     def check_nothing_left(self) -> None:
         assert not self.wrongs, self.wrongs
         assert self.left == []
+        held = [p["symbol"] for p in self.end["positions"] if Decimal(p["qty"])]
+        assert set(self.protected) <= set(held), "a stop ends with its position"
         assert self.simulator.failure is None
         assert len(self.app.journal) == 0
         assert self.app.journal.orders_dropped == 0
