@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 from tests.integration.entry_harness import World, play
 
+from fastbook.execution import Portfolio
+from fastbook.runtime.bybit.gateway import NO_NEW_RISK
 from fastbook.types import (
     AmendOrder,
     AmendRejected,
@@ -167,8 +170,9 @@ def test_while_rest_is_closed_cancels_and_exits_go_by_socket() -> None:
         await heard.until(lambda: heard.of(OrderUnknown))  # that is how the ban is learnt
         asked = world.rest.counters()["calls"]
 
-        world.gateway.send([world.place("new risk")])
+        world.gateway.send([world.place("new-risk")])
         await heard.until(lambda: heard.of(OrderRejected))
+        assert NO_NEW_RISK in heard.of(OrderRejected)[0].reason
         out = world.place(
             "out", side=Side.SELL, px=world.low[0], qty=qty, reduce_only=True, tif=TimeInForce.IOC
         )
@@ -237,6 +241,49 @@ def test_stops_come_with_the_entry() -> None:
             world.low[0],
             2 * world.high[0],
         )
+
+    play(story)
+
+
+def test_hedge_mode_is_read_and_every_order_names_its_leg() -> None:
+    async def story(world: World) -> None:
+        heard, qty, name = world.heard, world.qty[0], world.instruments[0].symbol
+        body = orjson.dumps({"category": "linear", "symbol": name, "mode": 3})
+        await world.rest._caller.post("/v5/position/switch-mode", body)
+        ledger = Portfolio(world.instruments)
+
+        async def look() -> dict[int, int]:
+            seen = [e for e in await world.gateway.reconcile() if isinstance(e, PositionSnapshot)]
+            for each in seen:
+                ledger.on_position(each)
+            ledger.adopt(0, at_once=True)
+            return {p.position_idx: p.qty for p in seen}
+
+        assert await look() == {1: 0, 2: 0}
+        world.gateway.send([world.buy_now("no-leg")])
+        await heard.until(lambda: heard.ids(OrderRejected) == ["no-leg"])
+        assert heard.of(OrderRejected)[0].code == 10001
+
+        for client_id, side, size, reduce_only, expected in (
+            ("in", Side.BUY, 2 * qty, False, {1: 2 * qty, 2: 0}),
+            ("less", Side.SELL, qty, False, {1: qty, 2: 0}),
+            ("out", Side.SELL, qty, True, {1: 0, 2: 0}),
+            ("short", Side.SELL, qty, False, {1: 0, 2: -qty}),
+        ):
+            px = world.high[0] if side is Side.BUY else world.low[0]
+            idx = ledger.leg(0, side, size, reduce_only=reduce_only)
+            order: dict[str, Any] = {
+                "side": side,
+                "px": px,
+                "qty": size,
+                "reduce_only": reduce_only,
+            }
+            world.gateway.send([world.buy_now(client_id, position_idx=idx, **order)])
+            await heard.until(lambda c=client_id: "Filled" in heard.statuses(c))  # type: ignore[misc]  # bound now
+            assert await look() == expected
+            assert ledger.qty(0) == sum(expected.values())
+        world.gateway.send([SetStops(instrument=0, stop_loss_px=world.high[0], position_idx=2)])
+        await heard.until(lambda: heard.of(StopsSet))
 
     play(story)
 

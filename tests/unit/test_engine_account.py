@@ -123,6 +123,7 @@ def test_leverage_and_position_mode_changed_outside_halt_the_symbol() -> None:
     stop = world.engine.gate.stopped["BTCUSDT"]
     assert (stop.state, stop.rule) == (TradingState.HALTED, "leverage_changed")
     assert "10 to 25" in stop.why
+    world.tell(snapshot(instrument=1))
     world.tell(snapshot(instrument=1, position_idx=2))
     assert world.engine.gate.stopped["ETHUSDT"].rule == "position_mode"
 

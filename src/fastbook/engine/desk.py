@@ -165,7 +165,15 @@ class Desk:
         if isinstance(decision, Refused):
             self._refuse(decision, recv_ns)
             return []
-        command = self.executor.plan(decision, now_ns=recv_ns, wall_ms=wall_ns // 1_000_000)
+        wanted = decision.item
+        command = self.executor.plan(
+            decision,
+            now_ns=recv_ns,
+            wall_ms=wall_ns // 1_000_000,
+            position_idx=self.portfolio.leg(
+                wanted.instrument, wanted.side, wanted.qty, reduce_only=wanted.reduce_only
+            ),
+        )
         if not isinstance(command, PlaceOrder):
             self.gate.take_back(decision.item)
             self._refuse(command, recv_ns)

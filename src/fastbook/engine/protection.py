@@ -106,7 +106,12 @@ class Protection:
         guard.attempts += 1
         guard.due_ns = recv_ns + self._params.repeat_ms * 1_000_000
         loss_px, profit_px = guard.stops
-        command = SetStops(instrument=index, stop_loss_px=loss_px, take_profit_px=profit_px)
+        leg = 0
+        if self._desk.portfolio.hedged(index):
+            leg = 1 if sign > 0 else 2
+        command = SetStops(
+            instrument=index, stop_loss_px=loss_px, take_profit_px=profit_px, position_idx=leg
+        )
         return self._desk.noted([command], recv_ns)
 
     def _leave(

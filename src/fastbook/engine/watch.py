@@ -32,6 +32,7 @@ class AccountWatch:
         self._gate = desk.gate
         self._portfolio = desk.portfolio
         self._reduce_only_codes = frozenset(reduce_only_codes)
+        self._hedged: dict[int, bool] = {}  # as first told: by the venue, before anything is sent
         self._leverage: dict[int, Decimal] = {}
         self._adjustments = Decimal(0)
 
@@ -124,8 +125,10 @@ class AccountWatch:
     def on_position(self, snapshot: PositionSnapshot, recv_ns: int) -> None:
         """Leverage or position mode changed outside: the symbol waits for a person."""
         index, leverage = snapshot.instrument, snapshot.leverage
-        if snapshot.position_idx:
-            why = f"position index {snapshot.position_idx}: the account is in hedge mode"
+        hedged = snapshot.position_idx != 0
+        if self._hedged.setdefault(index, hedged) != hedged:
+            self._hedged[index] = hedged
+            why = f"the symbol is in {'hedge' if hedged else 'one-way'} mode now"
             self._stop(index, TradingState.HALTED, "position_mode", why, recv_ns)
         if leverage is None:
             return

@@ -60,7 +60,12 @@ class Executor:
         self._cancel_reserve = burst // 5
 
     def plan(
-        self, approved: Approved[OrderIntent], *, now_ns: int, wall_ms: int
+        self,
+        approved: Approved[OrderIntent],
+        *,
+        now_ns: int,
+        wall_ms: int,
+        position_idx: int = 0,
     ) -> PlaceOrder | Refused[OrderIntent]:
         """The command that carries out `approved`. The order exists, and counts, from here on.
 
@@ -89,6 +94,7 @@ class Executor:
             order_type=order.order_type,
             tif=order.tif,
             reduce_only=order.reduce_only,
+            position_idx=position_idx,
             stop_loss_px=intent.stop_loss_px,
             take_profit_px=intent.take_profit_px,
         )

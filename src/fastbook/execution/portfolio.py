@@ -23,7 +23,14 @@ from typing import Any
 
 from fastbook.errors import ConfigError
 from fastbook.execution.record import TradeRecord
-from fastbook.types import Category, Execution, Instrument, PositionSnapshot, WalletSnapshot
+from fastbook.types import (
+    Category,
+    Execution,
+    Instrument,
+    PositionSnapshot,
+    Side,
+    WalletSnapshot,
+)
 
 _EXACT = Context(prec=100, rounding=ROUND_HALF_EVEN)
 _QUANTUM = Decimal("1e-12")
@@ -63,6 +70,7 @@ class _Position:
     trip: Decimal = _ZERO  # net result since the position was last flat
     venue: PositionSnapshot | None = None  # of both legs together, where the symbol is hedged
     legs: dict[int, PositionSnapshot] = field(default_factory=dict)  # by positionIdx
+    hedged: bool = False
     differs_since_ns: int | None = None
     dust: Decimal = _ZERO  # of spot: what is held beside whole units, 0 to 1
     venue_dust: Decimal = _ZERO
@@ -146,6 +154,21 @@ class Portfolio:
         if p.inverse:
             return float(_EXACT.divide(size, p.cost)) if p.cost else math.nan
         return float(_EXACT.divide(p.cost, size))
+
+    def hedged(self, instrument: int) -> bool:
+        """Whether the symbol has a long and a short leg, by the venue's last word."""
+        return self._positions[instrument].hedged
+
+    def leg(self, instrument: int, side: Side, qty: int, *, reduce_only: bool) -> int:
+        """The `positionIdx` of an order: 0, or of hedge mode the leg that it closes or adds to.
+
+        We hold one position a symbol: what goes against it and is no larger closes its leg.
+        """
+        p = self._positions[instrument]
+        if not p.hedged:
+            return 0
+        closes = reduce_only or (p.qty * side < 0 and qty <= abs(p.qty))
+        return 1 if (side is Side.BUY) != closes else 2
 
     def leverage(self, instrument: int) -> Decimal | None:
         """The venue's setting for the symbol, as last told."""
@@ -344,6 +367,7 @@ class Portfolio:
             return
         # Another mode of the symbol: what was said in the old one is over.
         p.legs = {i: leg for i, leg in p.legs.items() if bool(i) == bool(idx)} | {idx: snapshot}
+        p.hedged = idx != 0
         p.venue = snapshot if idx == 0 else _net(p.legs)
         p.stops = (p.venue.stop_loss_px, p.venue.take_profit_px)
         if snapshot.leverage is not None:

@@ -20,6 +20,11 @@ from fastbook.types import (
 
 from .rest import Page, RestClient, Rows
 
+MODES_ASKED_MAX = 50
+"""Symbols whose position mode is asked for at the start: a request each."""
+
+LONG, SHORT = 1, 2
+
 
 class Enquiries:
     """Asks by REST. Three answers are possible of an order: there, absent, or we cannot tell."""
@@ -31,6 +36,10 @@ class Enquiries:
         self._instruments = instruments
         self._category = category
         self._settles = sorted({i.settle for i in instruments})
+        self._by_symbol = {i.symbol: i.index for i in instruments}
+        self._modes_known = category is Category.SPOT or len(instruments) > MODES_ASKED_MAX
+        self.hedged: set[int] = set()
+        """Instruments in hedge mode: they have a long and a short leg."""
 
     async def order(
         self, client_id: str, instrument: int, alarm: Callable[[FastbookError], None]
@@ -84,12 +93,31 @@ class Enquiries:
         events += decoder.executions(executions.rows)
         events += decoder.orders(await self.open_orders())
         asked_ms = self._rest.venue_time.now_ms()
-        positions = await self._rest.positions(self._category, self._settles)
+        positions = await self._positions()
         events += self._with_flat(decoder.positions(positions), asked_ms)
         events += decoder.wallet(await self._rest.wallet())
         if decoder.bad_rows:
             raise WireError(f"{decoder.bad_rows} rows cannot be read: {decoder.last_problem}")
         return events
+
+    async def _positions(self) -> Rows:
+        """Rows of what is held; the first time of every symbol, which tells its mode."""
+        if self._modes_known:
+            rows = await self._rest.positions(self._category, self._settles)
+        else:
+            answers = await asyncio.gather(
+                *(self._rest.position_rows(self._category, i.symbol) for i in self._instruments)
+            )
+            asked = zip(self._instruments, answers, strict=True)
+            rows = [row for i, answer in asked for row in answer if row.get("symbol") == i.symbol]
+            self._modes_known = True
+        for row in rows:
+            index = self._by_symbol.get(str(row.get("symbol")), -1)
+            if row.get("positionIdx") in (LONG, SHORT):
+                self.hedged.add(index)
+            elif row.get("positionIdx") == 0:
+                self.hedged.discard(index)
+        return rows
 
     async def open_orders(self) -> Rows:
         """Every open order of the category, whatever its kind, each once."""
@@ -98,7 +126,7 @@ class Enquiries:
     def _with_flat(self, events: list[OrderEvent], asked_ms: int) -> list[OrderEvent]:
         if self._category is Category.SPOT:
             return events
-        held = {e.instrument for e in events if isinstance(e, PositionSnapshot)}
+        held = {(e.instrument, e.position_idx) for e in events if isinstance(e, PositionSnapshot)}
         return events + [
             PositionSnapshot(
                 instrument=i.index,
@@ -107,9 +135,11 @@ class Enquiries:
                 realized_pnl=Decimal(0),
                 seq=-1,  # as the venue says of a symbol without a story
                 updated_ms=asked_ms,
+                position_idx=idx,
             )
             for i in self._instruments
-            if i.index not in held
+            for idx in ((LONG, SHORT) if i.index in self.hedged else (0,))
+            if (i.index, idx) not in held
         ]
 
 

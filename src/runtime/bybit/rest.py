@@ -310,6 +310,11 @@ class RestClient:
             rows += page.rows
         return rows
 
+    async def position_rows(self, category: Category, symbol: str) -> Rows:
+        """The rows of one symbol, flat ones too: two, one a leg, where it is in hedge mode."""
+        params = [("category", category.value), ("symbol", symbol)]
+        return (await self._pages("/v5/position/list", params)).rows
+
     async def wallet(self) -> Rows:
         query = requests.query({"accountType": "UNIFIED"})
         answer = await self._caller.get("/v5/account/wallet-balance", query, signed=True)
