@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from fastbook.bybit.codes import Outcome, classify, classify_http
+from fastbook.bybit.code_names import MEANINGS
+from fastbook.bybit.codes import (
+    FUNDS,
+    OVERLOAD,
+    RATE_LIMIT,
+    REDUCE_ONLY_SYMBOL,
+    TIME_WINDOW,
+    Outcome,
+    classify,
+    classify_http,
+)
 
 EXPECTED = {
     Outcome.ACCEPTED: [0],
@@ -36,3 +49,19 @@ def test_http_status_that_proves_nothing(status: int) -> None:
 def test_http_status_that_proves_refusal() -> None:
     assert classify_http(400) is classify_http(404) is Outcome.REJECTED
     assert classify_http(401) is Outcome.AUTH
+
+
+def test_every_code_that_is_told_apart_has_a_name() -> None:
+    told_apart = {code for code in range(-3_000, 200_000) if classify(code) is not Outcome.REJECTED}
+    assert told_apart <= set(MEANINGS)
+    assert set(RATE_LIMIT | FUNDS | REDUCE_ONLY_SYMBOL | OVERLOAD | TIME_WINDOW) <= set(MEANINGS)
+
+
+def test_the_table_in_the_documents_is_what_the_code_does() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "orders.md").read_text()
+    rows = [line for line in text.splitlines() if re.match(r"\| -?\d+ \|", line)]
+    assert rows == [
+        f"| {code} | {meaning} | `{classify(code).value}` |" for code, meaning in MEANINGS.items()
+    ]
+    classes = re.findall(r"^\| `(\w+)` \| [^|]*\| [^|]*\| [^|]*\| [^|]*\|$", text, re.MULTILINE)
+    assert classes == [outcome.value for outcome in Outcome]
