@@ -73,7 +73,8 @@ class Checks:
         self._contents: dict[str, str] = {}
         self._epochs: set[str] = set()
         self._rate_refusals = 0
-        self._latched_at: tuple[float, str] | None = None
+        self._latched = ""
+        """Why nobody may enter until a person says so; over every restart."""
 
     def fail(self, invariant: str, text: str) -> None:
         if self.closed:
@@ -215,11 +216,16 @@ class Checks:
     def before_send(self, process: Process, commands: Sequence[Command]) -> None:
         """I2, I3, I13, I17 on every order, before it leaves."""
         app = process.app
+        self._note_latches(process)
         trace = self._simulation.trace
         for command in commands:
             trace.note("command", repr(command).encode())
             if isinstance(command, PlaceOrder):
                 self._check_order_out(app, command)
+
+    def _note_latches(self, process: Process) -> None:
+        if not self._latched and (process.app.engine.gate.latched or process.custody.halted):
+            self._latched = f"the latch {process.app.engine.gate.latched or 'halted'!r}"
 
     def _check_order_out(self, app: WatchedApp, order: PlaceOrder) -> None:
         self.done += 1
@@ -242,8 +248,12 @@ class Checks:
         if not order.reduce_only:
             if engine.state is not TradingState.ACTIVE:
                 self.fail("I13", f"{name}: an entry while {engine.state.value}")
-            if engine.gate.latched:
-                self.fail("I13", f"{name}: an entry while latched: {engine.gate.latched}")
+            if self._latched:
+                self.fail("I13", f"{name}: an entry after {self._latched}")
+
+    def resumed(self) -> None:
+        """A person has lifted latches and halt."""
+        self._latched = ""
 
     # --- what arrives at the exchange ----------------------------------------------------------
 
@@ -339,6 +349,7 @@ class Checks:
         if process is None or not process.built or process.loop.dead:
             return
         app = process.app
+        self._note_latches(process)
         if app.orders.parked_count > PARKED_MAX or len(app.journal) > JOURNAL_MAX:
             self.fail("I23", "parked fills or journal over their bound")
         if app.journal.orders_dropped:

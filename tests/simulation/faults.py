@@ -12,7 +12,7 @@ from fastbook.runtime.simulator.garble import GARBLED
 from fastbook.runtime.simulator.options import EVENT_TOPICS
 from fastbook.types import Control, ControlKind
 
-from .net import LinkFaults
+from .net import STREAMS, LinkFaults
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -70,6 +70,8 @@ class FaultPlan:
 
     def heal(self) -> None:
         """Nothing new breaks, what was broken is whole again."""
+        if self._simulation.process is not None:
+            self._simulation.process.dies_at = ""
         self.healed = True
         simulation = self._simulation
         net, exchange, faults = simulation.net, simulation.exchange, simulation.exchange.faults
@@ -134,6 +136,9 @@ class FaultPlan:
     def _cut_private(self) -> bool:
         return self._cut("private")
 
+    def _cut_trade(self) -> bool:
+        return self._cut("trade")
+
     def _half_open(self, stream: str) -> bool:
         wires = self._simulation.net.of(stream)
         for wire in wires:
@@ -145,6 +150,9 @@ class FaultPlan:
 
     def _half_open_private(self) -> bool:
         return self._half_open("private")
+
+    def _half_open_trade(self) -> bool:
+        return self._half_open("trade")
 
     def _stall(self, stream: str) -> bool:
         wires = self._simulation.net.of(stream)
@@ -158,6 +166,9 @@ class FaultPlan:
 
     def _stall_private(self) -> bool:
         return self._stall("private")
+
+    def _stall_trade(self) -> bool:
+        return self._stall("trade")
 
     def _bad_public_link(self) -> None:
         most = self._dice.choice([0.02, 0.2, 0.5])
@@ -175,6 +186,25 @@ class FaultPlan:
             double=self._chance(), swap=self._chance(), delay=self._chance(), delay_s_max=1.5
         )
         self._link("private", faults, self._dice.uniform(0.5, 10))
+
+    def _bad_trade_link(self) -> None:
+        # What it says is lost with it in truth; here also alone, as when an answer never comes.
+        faults = LinkFaults(
+            drop=self._chance(), double=self._chance(), swap=self._chance(), delay=self._chance()
+        )
+        self._link("trade", faults, self._dice.uniform(0.5, 10))
+
+    def _trade_unreachable(self) -> None:
+        self._link("trade", LinkFaults(refuse=1.0), self._dice.uniform(1, 20))
+        self._cut("trade")
+
+    def _trade_gateway_error(self) -> None:
+        code = self._dice.choice([10016, 10019, 10000, 20003, 10429, 10001])
+        named = self._dice.random() < 0.8
+        self._simulation.exchange.faults.gateway_error(code, 1, "fault", named)
+
+    def _trade_answer_astray(self) -> None:
+        self._simulation.exchange.faults.stray_answer(self._dice.randint(1, 3))
 
     def _bad_rest(self) -> None:
         faults = LinkFaults(
@@ -335,17 +365,17 @@ class FaultPlan:
         return self._cut("private")
 
     def _upgrade_refused(self) -> bool:
-        stream = self._dice.choice(["public", "private"])
+        stream = self._dice.choice(["public", "private", "trade"])
         self._simulation.exchange.faults.refuse_upgrade(stream, 502, self._dice.randint(1, 3))
         return self._cut(stream)
 
     def _pongs_muted(self) -> None:
-        faults, stream = self._simulation.exchange.faults, self._dice.choice(["public", "private"])
+        faults, stream = self._simulation.exchange.faults, self._dice.choice(STREAMS)
         faults.mute_pongs(True, stream)
         self._loop.call_later(self._dice.uniform(5, 40), faults.mute_pongs, False, stream)
 
     def _server_closes(self) -> bool:
-        stream = self._dice.choice(["public", "private"])
+        stream = self._dice.choice(["public", "private", "trade"])
         for wire in self._simulation.net.of(stream):
             self._loop.create_task(wire.server.close(self._dice.choice([1000, 1001, 1012])))
         return True
@@ -361,6 +391,16 @@ class FaultPlan:
 
     def _process_killed(self) -> bool:
         return self._simulation.kill(self._dice.uniform(0.0, 5.0))
+
+    def _killed_at_a_point(self) -> bool:
+        process = self._simulation.process
+        if process is None or not process.alive:
+            return False
+        process.dies_at = self._dice.choice(["before recording", "recorded"])
+        return True
+
+    def _power_lost(self) -> bool:
+        return self._simulation.kill(self._dice.uniform(1.0, 8.0), power_lost=True)
 
     def _process_stopped(self) -> bool:
         """As by SIGTERM; a supervisor starts it again."""

@@ -105,6 +105,9 @@ class Universe:
                         loop.call_exception_handler(
                             {"message": f"in {callback!r}", "exception": error}
                         )
+                    except BaseException:
+                        if not loop.dead:  # else it died inside this call
+                            raise
                 if stop is not None and stop():
                     return
         finally:

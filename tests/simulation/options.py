@@ -14,6 +14,13 @@ RATES = {
     "half-open private": (0.1, 1.5),
     "stall public": (0.2, 6),
     "stall private": (0.2, 6),
+    "cut trade": (0.2, 6),
+    "half-open trade": (0.1, 1.5),
+    "stall trade": (0.2, 6),
+    "bad trade link": (0.2, 3),
+    "trade unreachable": (0.1, 1),
+    "trade gateway error": (0.2, 4),
+    "trade answer astray": (0.2, 4),
     "bad public link": (0.2, 4),
     "bad private link": (0.2, 3),
     "bad rest": (0.2, 4),
@@ -53,6 +60,8 @@ RATES = {
     "venue clock skew": (0.1, 2),
     "traded outside": (0.1, 2),
     "process killed": (0.2, 3),
+    "killed at a point": (0.2, 3),
+    "power lost": (0.1, 1),
     "process stopped": (0.1, 1),
     "loop stalls": (0.2, 4),
     "wall clock jumps": (0.1, 2),
@@ -88,6 +97,7 @@ class Options:
     leverage_max: float = 10.0
     position_pct_max: float = 10.0
     recv_window_ms: int = 5_000
+    entry: str = "ws"
     eager: float = 0.1
     resting: float = 0.5
     silly: float = 0.05
@@ -134,6 +144,7 @@ def draw(seed: int, *, minutes: float = 2.0) -> Options:
         leverage_max=dice.choice([0.05, 1.0, 10.0]),
         position_pct_max=dice.choice([0.6, 2.0, 10.0]),
         recv_window_ms=dice.choice([1_000, 5_000]),
+        entry=dice.choice(["ws", "ws", "rest"]),
         eager=_log_uniform(dice, 0.02, 0.4),
         resting=dice.choice([0.1, 0.5, 0.9]),
         silly=dice.choice([0.0, 0.05, 0.3]),

@@ -13,6 +13,7 @@ from fastbook.runtime.app import App
 from fastbook.runtime.bybit.listener_py import PythonListener
 from fastbook.runtime.bybit.transport import HttpExchange
 from fastbook.runtime.config import Config, Credentials, Endpoints
+from fastbook.runtime.custody_open import open_custody
 from fastbook.runtime.run_options import RunOptions
 from fastbook.runtime.secret import Secret
 from fastbook.runtime.world import World
@@ -20,11 +21,12 @@ from fastbook.runtime.world import World
 from .net import MemoryHttp, Net
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fastbook.types import Command, Instrument, OrderEvent
 
     from .checks import Checks
+    from .disk import Disk
 
 # Collections over everything that was imported, twice a run, cost more than a virtual minute.
 app_module.collector_tuned = contextlib.nullcontext  # type: ignore[attr-defined,assignment]
@@ -76,6 +78,10 @@ class WatchedApp(App):
         super()._send(commands)
 
 
+class Killed(BaseException):
+    """The process died inside a call: nothing of it may run on."""
+
+
 class Process:
     """Started, killed, started again: each time a new `Process`, with the same disk."""
 
@@ -85,6 +91,7 @@ class Process:
         net: Net,
         config: Config,
         checks: Checks,
+        disk: Disk,
         *,
         epoch_ns: int,
         wall_off_ns: int,
@@ -93,6 +100,10 @@ class Process:
         self.number = number
         self.net = net
         self.checks = checks
+        self.disk = disk
+        self.dies_at = ""
+        """The kill point at which it is to die: "recorded" = written down, and not sent."""
+        self._held = contextlib.ExitStack()
         self.loop = net.universe.new_loop(f"engine-{number}")
         self.clock = ProcessClock(self, epoch_ns)
         self.clock.wall_off_ns = wall_off_ns
@@ -110,6 +121,8 @@ class Process:
             make_listener=partial(PythonListener, now_ns=stamps.now_ns),
         )
         key = net.exchange.keys[0]
+        config = disk.mounted(config)
+        self.custody = open_custody(config, self._held, at_venue=True, world=self.world)
         self.app = WatchedApp(
             self,
             config,
@@ -122,7 +135,9 @@ class Process:
             Credentials(Secret(key.api_key), Secret(key.api_secret)),
             RunOptions(title="simulation", flatten=False),
             world=self.world,
+            custody=self.custody,
         )
+        self._arm_kill_points()
         self.built = False
         self.killed = False
         self.stop = asyncio.Event()
@@ -142,9 +157,35 @@ class Process:
     def _make_http(self, base_url: str, *, ca_file: str, timeout_s: float) -> HttpExchange:
         return MemoryHttp(self.net, self, timeout_s)
 
-    def kill(self) -> None:
-        """Signal 9: memory is gone, the kernel resets the connections."""
+    def _arm_kill_points(self) -> None:
+        keeper = self.custody.keeper
+        record = keeper.record
+
+        def record_and_die(commands: Any) -> None:
+            if self.dies_at == "before recording":
+                self.on_death()
+                raise Killed
+            record(commands)
+            if self.dies_at == "recorded":
+                self.on_death()
+                raise Killed
+
+        keeper.record = record_and_die  # type: ignore[method-assign]
+
+    on_death: Callable[[], None]
+
+    def end(self) -> None:
+        """It has ended by itself: its files are closed as a process closes them."""
+        self._held.close()
+
+    def kill(self, *, power_lost: bool = False) -> None:
+        """Signal 9: memory is gone, the kernel resets the connections and keeps what was written.
+
+        With `power_lost` the disk loses the end of what was not forced to it.
+        """
         self.killed = True
+        self.disk.image(power_lost=power_lost)
+        self._held.close()  # to the old files, which nobody sees again; the lock is given back
         self.loop.kill()
         for wire in list(self.net.wires):
             if wire.process is self:

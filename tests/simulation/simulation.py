@@ -26,6 +26,7 @@ from fastbook.runtime.simulator.server import Simulator
 from fastbook.types import Control, ControlKind, Side
 
 from .checks import Checks
+from .disk import Disk
 from .faults import FaultPlan
 from .loop import Universe
 from .net import Net, Wire
@@ -45,8 +46,6 @@ LOOK_S = 0.25
 BAN_S = 640.0  # REST is silent for ten minutes after one 403: the venue's own rule
 RESTART_S = 1.0
 TIDY_S = 30.0
-PERSISTENT = False
-"""Whether a restarted engine knows its orders again."""
 
 
 class Simulation:
@@ -91,6 +90,7 @@ class Simulation:
         self.checks = Checks(self)
         self.net.before_request = self.checks.on_request
         self.net.after_read = self._after_read
+        self.disk = Disk(Random(f"disk-{seed}"))
         self.faults = FaultPlan(self, Random(f"faults-{seed}"))
         self.moods: list[Mood] = []
         self.config = self._make_config()
@@ -115,6 +115,7 @@ class Simulation:
         return dataclasses.replace(
             config,
             venue=dataclasses.replace(config.venue, recv_window_ms=options.recv_window_ms),
+            execution=dataclasses.replace(config.execution, entry=options.entry),
             market_data=dataclasses.replace(
                 config.market_data,
                 depth=options.depth,
@@ -187,11 +188,13 @@ class Simulation:
             self.net,
             self.config,
             self.checks,
+            self.disk,
             epoch_ns=self.epoch_ns,
             wall_off_ns=self.options.clock_off_ms * 1_000_000,
             seed=f"process-{self.options.seed}-{self._processes}",
         )
         process = self.process
+        process.on_death = lambda: self._died(process)
         process.task.add_done_callback(lambda _: self.loop.call_soon(self._ended, process))
 
     def on_built(self, process: Process) -> None:
@@ -202,39 +205,44 @@ class Simulation:
         if self._over:
             return
         self.trace.note("ended", str(process.number).encode())
+        process.end()
         self.checks.process_ended(process)
         self.loop.call_later(RESTART_S, self._restart, process)
 
-    def kill(self, restart_after_s: float) -> bool:
+    def kill(self, restart_after_s: float, *, power_lost: bool = False) -> bool:
         process = self.process
         if process is None or not process.alive:
             return False
-        process.kill()
+        process.kill(power_lost=power_lost)
         self.loop.call_later(restart_after_s, self._restart, process)
         return True
 
+    def _died(self, process: Process) -> None:
+        """Inside a call, at a kill point."""
+        self.net.count(f"killed {process.dies_at}")
+        self.kill(RESTART_S)
+
     def _restart(self, old: Process) -> None:
         if self.process is old and not self._over:
-            if not PERSISTENT:
-                self._withdraw_all()
             self.start_process()
-
-    def _withdraw_all(self) -> None:
-        """A person does what an engine without memory cannot: it would not know these orders."""
-        everything = {"category": "linear", "settleCoin": "USDT"}
-        self.exchange.venue.cancel_all(1, everything, self.exchange._now_ms())
-        self.exchange._after_orders()
 
     def control(self, process: Process, control: Control) -> None:
         """An operator's word, spoken inside the process."""
         if process.alive and process.built:
             process.loop.call_soon(self._obey, process, control)
 
-    @staticmethod
-    def _obey(process: Process, control: Control) -> None:
-        app = process.app
-        if hasattr(app, "gateway"):
-            app._send(app.engine.on_control(control, app._now()))
+    def _obey(self, process: Process, control: Control) -> None:
+        app, keeper = process.app, process.custody.keeper
+        if not hasattr(app, "gateway") or not process.alive:
+            return
+        if control.kind is ControlKind.KILL:
+            app.halt(control.reason)
+        elif control.kind is ControlKind.RESUME:
+            keeper.kill.clear()
+            keeper.resume.make(control.reason, "")
+            self.checks.resumed()
+        else:
+            app._command(control.kind, control.reason)
 
     def trade_outside(self, dice: Random) -> bool:
         """The account's owner trades by hand."""
@@ -291,13 +299,13 @@ class Simulation:
         try:
             self._run()
         finally:
+            digest, ended_s = self.trace.digest(), self.universe.now_s
+            self._forget()
             log.setLevel(level)
             if collecting:
                 gc.enable()
             assembly.build_strategies = BUILD_STRATEGIES
             app_module.TIMER_S = TIMER_S
-            digest, ended_s = self.trace.digest(), self.universe.now_s
-            self._forget()
         return Report(
             seed=self.options.seed,
             violations=self.checks.violations,
@@ -370,6 +378,7 @@ class Simulation:
             loop.tidy()
         self.universe.run_until(self.universe.now_s + TIDY_S)
         self.universe.close()
+        self.disk.remove()
 
 
 @dataclasses.dataclass(slots=True)
