@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 UNNOTICEABLE = {"oversized", "same_px_twice", "unknown_delete", "off_tick", "seq_back"}
 """Too slow for a simulation, or lies in the form of a good frame: no reader could tell."""
 
+SLOW_INSIDE_MS = 2_000
+"""The longest that an exchange takes from looking at a request's stamp to carrying it out."""
+
 REFUSALS = (110003, 110004, 110007, 110017, 110020, 110094, 10001, 10000, 10016, 10006, 110079)
 
 
@@ -280,7 +283,7 @@ class FaultPlan:
 
     def _orders_slow(self) -> None:
         faults, way = self._simulation.exchange.faults, self._dice.choice(["in", "out"])
-        faults.slow_orders(self._dice.randint(50, 7_000), way)
+        faults.slow_orders(self._dice.randint(50, SLOW_INSIDE_MS if way == "in" else 7_000), way)
         self._loop.call_later(self._dice.uniform(1, 8), faults.slow_orders, 0, way)
 
     def _order_request_lost(self) -> None:
@@ -294,9 +297,8 @@ class FaultPlan:
         return self._dice.choice(["create", "create", "cancel"])
 
     def _order_carried_out_late(self) -> None:
-        # Inside the receive window: beyond it no venue would take it any more.
-        most = self._simulation.options.recv_window_ms - 50
-        self._simulation.exchange.faults.late_create(self._dice.randint(10, most))
+        faults = self._simulation.exchange.faults
+        faults.late_create(self._dice.randint(10, SLOW_INSIDE_MS))
 
     def _order_refused_by_stream(self) -> None:
         self._simulation.exchange.faults.late_reject(self._dice.randint(1, 3))

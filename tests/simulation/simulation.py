@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fastbook.runtime import app as app_module
-from fastbook.runtime import assembly
+from fastbook.runtime import strategies as strategies_module
 from fastbook.runtime.config import Config
 from fastbook.runtime.demo import make_config
 from fastbook.runtime.simulator import rest as rest_module
@@ -136,7 +136,7 @@ class Simulation:
         )
 
     def _strategies(self, config: Config) -> list[Any]:
-        """One strategy a symbol; new ones for every process."""
+        """One strategy a symbol, with a budget; new ones for every process."""
         options, made = self.options, []
         self.moods = []
         for number, symbol in enumerate(config.market_data.symbols):
@@ -149,7 +149,8 @@ class Simulation:
             )
             self.moods.append(mood)
             dice = Random(f"strategy-{options.seed}-{number}-{self._processes}")
-            made.append(Wanton(f"s{number}", mood, dice, frozenset({symbol})))
+            strategy = Wanton(f"s{number}", mood, dice, frozenset({symbol}))
+            made.append((strategy, config.strategy.mean_reversion))
         return made
 
     def _watch_exchange(self) -> None:
@@ -182,7 +183,7 @@ class Simulation:
 
     def start_process(self) -> None:
         self._processes += 1
-        assembly.build_strategies = self._strategies
+        strategies_module._strategies = self._strategies
         self.process = Process(
             self._processes,
             self.net,
@@ -304,7 +305,7 @@ class Simulation:
             log.setLevel(level)
             if collecting:
                 gc.enable()
-            assembly.build_strategies = BUILD_STRATEGIES
+            strategies_module._strategies = STRATEGIES
             app_module.TIMER_S = TIMER_S
         return Report(
             seed=self.options.seed,
@@ -397,5 +398,5 @@ class Report:
     processes: int
 
 
-BUILD_STRATEGIES = assembly.build_strategies
+STRATEGIES = strategies_module._strategies
 TIMER_S = app_module.TIMER_S

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.__main__ import run_seed
+from tests.simulation.bugs import BUGS, Bug, hunt, planted
 from tests.simulation.loop import Universe
 from tests.simulation.options import RATES, draw
 
@@ -101,3 +102,16 @@ def test_time_jumps_to_the_next_timer() -> None:
         one.tidy()
     universe.run_until(15.0)
     assert universe.errors == []
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+def test_planted_bugs_still_fit_the_code(bug: Bug) -> None:
+    """`make planted-bugs` shows that each is found; here that each can still be planted."""
+    with planted(bug):
+        pass
+
+
+@pytest.mark.parametrize("name", ["fill booked twice", "gap ignored", "sign of a position"])
+def test_a_planted_bug_is_found(name: str) -> None:
+    (bug,) = (b for b in BUGS if b.name == name)
+    assert hunt(bug, range(1, 13), 1.0, all_seeds=False).failed == 1
