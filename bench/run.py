@@ -67,7 +67,7 @@ def measure(*, quick: bool, parts: list[str]) -> dict[str, Any]:  # Any: JSON
         article = peers.ARTICLE if peers.ARTICLE in known else None
         core.measure_core(report, rounds=rounds, peers=known, article=article)
         core.measure_mixed(report, rounds=rounds)
-        core.measure_spot(report, rounds=rounds)
+        core.measure_short(report, rounds=rounds)
         core.measure_allocation(report)
         with tempfile.TemporaryDirectory() as folder:
             try:

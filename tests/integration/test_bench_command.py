@@ -19,7 +19,7 @@ TINY = Plan(frames_each=4, rounds=1, fast_cycles=2, slow_cycles=1, paced_rounds=
 def measure_tiny(report: Report, *, quick: bool) -> None:
     core.measure_core(report, rounds=1, count=20, count_1000=5, times=1)
     core.measure_mixed(report, rounds=1, frames_each=2)
-    core.measure_spot(report, rounds=1, count=20, times=1)
+    core.measure_short(report, rounds=1, count=20, times=1)
     core.measure_allocation(report)
     measure_loopback(report, TINY)
     measure_exchange(report, seconds=0.3)

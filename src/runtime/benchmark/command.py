@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..output import print_json
-from .core import measure_allocation, measure_core, measure_mixed, measure_spot
+from .core import measure_allocation, measure_core, measure_mixed, measure_short
 from .exchange import measure_exchange
 from .loopback import FULL, QUICK, measure_loopback
 from .machine import machine_facts
@@ -48,7 +48,7 @@ def measure(report: Report, *, quick: bool) -> None:
     say("inside one process")
     measure_core(report, rounds=rounds, count_1000=250 if quick else 1000)
     measure_mixed(report, rounds=rounds)
-    measure_spot(report, rounds=rounds)
+    measure_short(report, rounds=rounds)
     measure_allocation(report)
     say("over loopback")
     measure_loopback(report, QUICK if quick else FULL)

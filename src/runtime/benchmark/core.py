@@ -237,22 +237,30 @@ def measure_mixed(report: Report, *, rounds: int, symbols: int = 50, frames_each
     )
 
 
-def measure_spot(report: Report, *, rounds: int, count: int = 1000, times: int = 10) -> None:
-    frames = generated.stream(count, depth=200, category="spot")
-    check_answers(frames, {})
-    taken = interleave(
-        {
-            "orjson": parser_alone(orjson.loads, frames, times),
-            "core": core(frames, times),
-        },
-        rounds,
-    )
-    report.add_ratio(
-        "core_spot_vs_orjson",
-        taken["core"],
-        taken["orjson"],
-        "spot frames (short deltas, other key order), depth 200; orjson.loads alone = 1",
-    )
+def measure_short(report: Report, *, rounds: int, count: int = 1000, times: int = 10) -> None:
+    """Rows about the shorter deltas of most markets, beside those of BTCUSDT above."""
+    kinds = {
+        "short": (generated.DENSE_200, "short deltas of a dense book (7 levels, as SOL, DOGE)"),
+        "spot": (None, "spot frames (short deltas, other key order)"),
+    }
+    for name, (profile, what) in kinds.items():
+        category = "spot" if name == "spot" else "linear"
+        frames = generated.stream(count, depth=200, category=category, profile=profile)
+        check_answers(frames, {})
+        taken = interleave(
+            {
+                "orjson": parser_alone(orjson.loads, frames, times),
+                "core": core(frames, times),
+            },
+            rounds,
+        )
+        report.add_ratio(
+            f"core_{name}_vs_orjson",
+            taken["core"],
+            taken["orjson"],
+            f"{what}, depth 200; orjson.loads alone = 1",
+            frame_bytes=sum(map(len, frames)) / count,
+        )
 
 
 def measure_allocation(report: Report) -> None:
