@@ -192,7 +192,7 @@ def engine_rows(status: Status) -> list[Line]:
         ("books", books),
         ("feed", f"{counted(status['gaps'], 'gap')}, {counted(status['reconnects'], 'reconnect')}"),
         ("signals", f"{status['signals']}, {status['denied']} orders denied"),
-        ("orders", f"{status['orders']}, {status['fills']} fills"),
+        ("orders", f"{status['orders']}, {counted(status['fills'], 'fill')}"),
         ("P&L", Text.assemble((f"{pnl:+,.2f}", colour), f", fees {status['fees']:,.2f}")),
         ("equity", f"{status['equity']:,.2f} {status['currency']}"),
     ]

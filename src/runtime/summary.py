@@ -118,6 +118,6 @@ def start_line(status: Json) -> str:
 def progress_line(status: Json) -> str:
     return (
         f"{status['elapsed_s']:.0f} s: {status['books']['SYNCED']} books SYNCED,"
-        f" {status['messages_per_s']:,.0f} messages/s, {status['orders']} orders,"
-        f" {status['fills']} fills, equity {status['equity']:,.2f} {status['currency']}"
+        f" {status['messages_per_s']:,.0f} messages/s, {counted(status['orders'], 'order')},"
+        f" {counted(status['fills'], 'fill')}, equity {status['equity']:,.2f} {status['currency']}"
     )

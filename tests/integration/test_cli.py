@@ -108,12 +108,13 @@ def config(tmp_path: Path) -> Path:
         (RISK, "market_data.symbols"),
         (CONFIG.replace(RISK, ""), "no [risk] section: without limits there is no trading"),
         (CONFIG + "[execution]\nmode = 'live'\n", "give --live as well"),
-        ("[venue]\ncategory = 'spot'\n" + CONFIG, 'venue.category is "spot"'),
+        ("[venue]\ncategory = 'option'\n" + CONFIG, "venue.category = 'option'"),
     ],
 )
 def test_bad_configuration(config: Path, text: str, words: str) -> None:
     config.write_text(text)
-    assert words in one_sentence(in_process("run", config), 2)
+    done = in_process("run", config, "--seconds", "1")  # were it right, it would run for ever
+    assert words in one_sentence(done, 2)
 
 
 def test_every_problem_is_named_at_once(config: Path) -> None:
