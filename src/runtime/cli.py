@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_replay(commands)
     add_verify(commands)
     add_backtest(commands)
+    add_convert(commands)
     add_bench(commands)
     return parser
 
@@ -505,6 +506,30 @@ def run_backtest(args: argparse.Namespace) -> int:
     from .backtest import backtest
 
     return backtest(args)
+
+
+def add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "convert",
+        "Market data to another format: frames, hftbacktest's arrays, Parquet; also from CSV.",
+        "fastbook convert recordings/monday btc.npz --symbol BTCUSDT",
+    )
+    command.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    command.add_argument(
+        "output", type=Path, metavar="OUT", help="*.frames[.gz|.zst], *.npz or *.parquet"
+    )
+    command.add_argument("--symbol", help="only this one; what an array without names is")
+    command.add_argument(
+        "--depth", type=whole(1, 1000), default=1000, help="of frames made from tables (1000)"
+    )
+    command.set_defaults(run=run_convert)
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    from .convert import convert
+
+    return convert(args)
 
 
 def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -131,7 +131,7 @@ class Segments:
         """Written, compressed."""
         self._stem = stem
         self._suffix = suffix
-        self._bytes_max = bytes_max
+        self._bytes_max: float = bytes_max
         self._age_max_s = age_max_s
         self._file: FileIO | None = None
         self._in_file = 0
@@ -148,6 +148,13 @@ class Segments:
             raise ConfigError(f"{e.filename} {there}") from None
         except OSError as e:
             raise ConfigError(f"cannot record into {self.folder}: {e.strerror}") from None
+
+    def open_as(self, path: Path) -> None:
+        """Write one file of this name, and never a second."""
+        self._file = path.open("xb", buffering=0)
+        self.files.append(path)
+        self._opened_s = time.monotonic()
+        self._age_max_s = self._bytes_max = 1 << 60
 
     def append(self, lines: bytes | memoryview, first: int, count: int) -> None:
         """Write one block. After an OSError the next block starts a new file."""
