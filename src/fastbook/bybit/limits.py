@@ -105,16 +105,12 @@ class Budget:
     def done(self, now_ns: int, units: int) -> None:
         """What was taken has ended: it has arrived by now, or never will."""
         self._under_way -= units
-        self._keep(now_ns, units)
+        self.occupy(now_ns, units)
 
     def occupy(self, now_ns: int, units: int) -> None:
-        """Somebody else has used so many."""
-        self._keep(now_ns, units)
-
-    def _keep(self, now_ns: int, units: int) -> None:
-        if units > 0:
-            self._past.append((now_ns + self.window_ns, units))
-            self._past_units += units
+        """So many have been used, perhaps by somebody else; more than 0."""
+        self._past.append((now_ns + self.window_ns, units))
+        self._past_units += units
 
     def _fitting(self, units: int, leave: int) -> int:
         """A request of more units than there are at all waits for an empty window."""

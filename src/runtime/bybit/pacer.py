@@ -15,6 +15,8 @@ PATIENCE_S = 5.0
 """Who would have to wait longer is told so at once, and has sent nothing."""
 
 JITTER_NS = 20_000_000
+LOOK_S = 0.05
+"""Who waits looks again this often: an answer may have raised the limit meanwhile."""
 
 RISKY = frozenset(
     f"/v5/order/{name}" for name in ("create", "create-batch", "amend", "amend-batch")
@@ -58,7 +60,7 @@ class Pacer:
                 if wait_ns == 0:
                     return self.limits.take(ask)
                 self.waits += 1
-                await asyncio.sleep(wait_ns / 1e9)
+                await asyncio.sleep(min(wait_ns / 1e9, LOOK_S))
 
     def answered(self, ask: Ask, code: int, limit: int, remaining: int, reset_in_ms: int) -> None:
         """What an answer said of the limits; -1 for what it did not say."""

@@ -231,3 +231,26 @@ def test_amend_without_a_word_is_asked_about_until_it_can_come_no_more() -> None
     assert asked[:3] == [2_500, 3_100, 3_700]
     assert asked[-1] < 8_500
     assert (order.amending, order.reserved) == (False, 100)
+
+
+def test_asking_about_all_leaves_young_orders_to_their_timeouts() -> None:
+    desk = executor()
+    young = place(desk, instrument=1)
+    client_id = rest_one(desk)
+    desk.ask_all(10)
+    assert desk.on_timer(11) == [QueryOrder(client_id=client_id, instrument=0)]
+    order = desk.orders.get(young.client_id)
+    assert order is not None
+    desk.ask(order, 12)
+    desk.ask(order, 9_999)  # under way: not put off
+    assert desk.on_timer(12) == [QueryOrder(client_id=young.client_id, instrument=1)]
+
+
+def test_an_unknown_order_without_a_date_is_asked_about() -> None:
+    desk = executor()
+    command = place(desk)
+    desk.orders.apply(OrderUnknown(client_id=command.client_id, reason="cut"), 5)
+    order = desk.orders.get(command.client_id)
+    assert order is not None
+    order.query_due_ns = None
+    assert desk.on_timer(6) == [QueryOrder(client_id=command.client_id, instrument=0)]
