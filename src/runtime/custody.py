@@ -27,6 +27,7 @@ from fastbook.types import (
 
 from .guard import Guard
 from .keeper import Keeper
+from .output import counted
 
 log = logging.getLogger("fastbook.state")
 
@@ -70,7 +71,9 @@ class Custody:
         self.keeper.give_back(engine.orders, now_ns)
         self._opened = True
         if self.keeper.restored:
-            log.warning("%d orders of the last run may be open", len(self.keeper.restored))
+            log.warning(
+                "%s of the last run may be open", counted(len(self.keeper.restored), "order")
+            )
         self._heed_marks()
 
     # --- commands ----------------------------------------------------------------------------
@@ -101,7 +104,7 @@ class Custody:
             log.error("%s", e)  # halted all the same, as long as this process lives
         if self._opened:  # else the mark is heeded when it is
             self.halted = why
-            log.error("halted: %s", why)
+            log.error("halted, until `fastbook resume` lifts it: %s", why)
             self._control(ControlKind.KILL, why)
 
     # --- events, time ------------------------------------------------------------------------
@@ -142,7 +145,7 @@ class Custody:
         found = self.keeper.stray_orders(events)
         if found:
             some = ", ".join(order.client_id for order in found[:3])
-            log.error("%d open orders of ours are of no start known here: %s", len(found), some)
+            log.error("%s of no start known here: %s", counted(len(found), "open order"), some)
         return [CancelOrder(client_id=o.client_id, instrument=o.instrument) for o in found]
 
     def close(self, *, clean: bool) -> None:
