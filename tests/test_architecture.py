@@ -56,7 +56,6 @@ LEAVES = {
     "runtime.exchange_control": {"errors"},
     "runtime.logs": {"errors", "runtime.secret"},
     "runtime.faultproxy": {"errors"},
-    "runtime.metrics": {"types", "errors", "runtime.latency"},
     "runtime.expected": {"fastbook", "core", "errors"},
     "runtime.status": {"fastbook", "engine", "journal", "core", "types", "errors"},
     # The sections of the file are the parameters of the library's own parts.
@@ -66,7 +65,7 @@ LEAVES = {
 }
 COMMON = {
     *("types", "core", "clock", "errors"),
-    *("runtime.config", "runtime.secret", "runtime.logs", "runtime.metrics"),
+    *("runtime.config", "runtime.secret", "runtime.logs"),
     *("runtime.latency", "runtime.rates", "runtime.files", "runtime.system_clock"),
 }
 PARTS = {
@@ -89,6 +88,7 @@ COMPOSITION = (
     "runtime.history_bars",
     "runtime.memory",
     "runtime.sharding",
+    *("runtime.telemetry", "runtime.metrics_server"),
     *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
     *("runtime.run_options", "runtime.sweep", "runtime.kill", "runtime.watchdog"),
     *("runtime.preflight", "runtime.doctor"),

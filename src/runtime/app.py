@@ -44,6 +44,7 @@ from .garbage import collector_tuned
 from .history_bars import past_bars
 from .latency import LatencyStages
 from .memory import Memory
+from .metrics_server import metrics_of
 from .paper import PaperGateway
 from .recording.tap import FrontDoor, RecordedClock, Tap, start_record
 from .report import Json, Report
@@ -124,6 +125,7 @@ class App:
         self._paper: PaperGateway | None = None
         self.memory: Memory | None = None
         self.shares: Shares | None = None
+        self.metrics_url = ""
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -153,6 +155,8 @@ class App:
                 stack.enter_context(collector_tuned())
                 await self._open_memory(stack)
                 self.shares = await stack.enter_async_context(shares_of(self))
+                if self.options.serve:
+                    self.metrics_url = await stack.enter_async_context(metrics_of(self))
                 return await self._trade(rest, stop)
 
     def build(self, instruments: list[Instrument]) -> None:
@@ -626,6 +630,15 @@ class App:
             self.memory.on_records(records)
 
     # --- what goes out ------------------------------------------------------------------------
+
+    @property
+    def rest(self) -> RestClient | None:
+        """The way to the account; None on paper."""
+        return self._rest
+
+    def stamp_ns(self) -> int:
+        """Now, by the clock of the books' `recv_ns`."""
+        return self._now()
 
     @property
     def messages(self) -> int:

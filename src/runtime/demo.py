@@ -161,6 +161,7 @@ async def make_app(
         audit=lambda app: audit_against(app, control),
         on_status=on_status(screen),
         recorder=recorder,
+        serve=True,
     )
     return App(
         config,

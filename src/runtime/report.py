@@ -62,6 +62,7 @@ class Report:
             "realized_pnl": float(portfolio.realized),
             "fees": float(portfolio.fees),
             "positions": describe_positions(engine, app.instruments),
+            "metrics": app.metrics_url,
             "stores": None if app.memory is None else app.memory.status(),
             "events": list(app.events.lines),
             "focus": describe_focus(
@@ -105,6 +106,7 @@ class Report:
             "cpu_share": self._cpu_share((app.clock.monotonic_ns() - app.started_ns) / 1e9),
             "recorded": self._recorded(),
             "stores": None if app.memory is None else app.memory.status(),
+            "metrics": app.metrics_url,
             "audit": audit,
         }
 

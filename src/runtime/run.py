@@ -107,6 +107,7 @@ async def run_config(
             flatten=False,
             on_status=on_status(screen),
             recorder=recorder,
+            serve=True,
             stores=place_of(config),
         )
         checked = await look_before(config, endpoints, credentials)

@@ -47,6 +47,8 @@ class RunOptions:
     """Asked at the end, while the account can still be reached; its answer joins the summary."""
     recorder: Recorder | None = None
     """Keeps all that comes in and is decided; whoever made it closes it."""
+    serve: bool = False
+    """Whether `[metrics]` is served."""
     stores: Path | None = None
     """Folder of what is on its way to cache and history; None: neither, whatever the
     configuration says."""

@@ -96,6 +96,8 @@ def header(status: Status) -> RenderableType:
     text.append(f"   {status['elapsed_s']:.0f} s")
     if status["seconds"]:
         text.append(f" of {status['seconds']:.0f} s")
+    if status.get("metrics"):
+        text.append(f"   {status['metrics']}", style="dim")
     text.append("   Ctrl-C ends", style="dim")
     return Panel(text, padding=(0, 1))
 

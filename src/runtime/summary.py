@@ -112,7 +112,8 @@ class ProgressLines:
 
 def start_line(status: Json) -> str:
     length = f"for {status['seconds']:g} s" if status["seconds"] else "until stopped"
-    return f"running {length}: {status['title']}; Ctrl-C ends it"
+    where = f"; metrics at {status['metrics']}" if status.get("metrics") else ""
+    return f"running {length}: {status['title']}{where}; Ctrl-C ends it"
 
 
 def progress_line(status: Json) -> str:
