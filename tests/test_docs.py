@@ -106,7 +106,7 @@ def test_a_command_that_does_not_parse_is_seen() -> None:
     assert "--speed" in refusal(["demo", "--speed", "3"])
 
 
-@pytest.mark.parametrize("command", ["demo", "simulate", "run", "replay"])
+@pytest.mark.parametrize("command", ["demo", "simulate", "run", "replay", "backtest", "sweep"])
 def test_every_option_is_documented(command: str) -> None:
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):

@@ -231,6 +231,19 @@ def run_backtest(
     head = look_at(files)
     config = fit_config(config, head)
     instruments = find_instruments(config, files, options.instruments)
+    return run_pass(config, files, instruments, options, head, progress=progress)
+
+
+def run_pass(
+    config: Config,
+    files: list[Path],
+    instruments: list[Instrument],
+    options: BacktestOptions,
+    head: Head,
+    *,
+    progress: bool = False,
+) -> Outcome:
+    """The same where configuration, files and instruments fit each other already."""
     market = build_market(config, instruments)
     feed = options.feed_latency_ns
     if feed is None:

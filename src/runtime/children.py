@@ -26,6 +26,11 @@ BASE_BALANCE = 10
 """Of every base coin: what inverse contracts are paid in."""
 
 
+def without_secrets() -> dict[str, str]:
+    """Our environment, for a process that has no use for keys."""
+    return {k: v for k, v in os.environ.items() if k not in _SECRETS}
+
+
 class Child:
     """One `python -m fastbook.runtime...` process; killed, if need be, when the block is left."""
 
@@ -43,7 +48,7 @@ class Child:
             stdout=self._stdout,
             # Ctrl-C is for us: we end our children, in our order.
             start_new_session=True,
-            env={k: v for k, v in os.environ.items() if k not in _SECRETS},
+            env=without_secrets(),
         )
         return self
 

@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_verify(commands)
     add_backtest(commands)
     add_convert(commands)
+    add_sweep(commands)
     add_bench(commands)
     return parser
 
@@ -465,6 +466,19 @@ def add_backtest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--data", type=Path, nargs="+", required=True, metavar="FILE", help="files or recordings"
     )
     command.add_argument("--report", type=Path, metavar="FILE.html", help="one page, with plots")
+    command.add_argument("--seed", type=seed_number, default=1, help="of what is drawn (1)")
+    add_assumptions(command)
+    command.set_defaults(run=run_backtest)
+
+
+def run_backtest(args: argparse.Namespace) -> int:
+    from .backtest import backtest
+
+    return backtest(args)
+
+
+def add_assumptions(command: argparse.ArgumentParser) -> None:
+    """What a backtest supposes about the way to the venue and about the venue."""
     command.add_argument(
         "--feed-latency",
         default=None,
@@ -492,20 +506,72 @@ def add_backtest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument(
         "--reject-share", type=float, default=0.0, help="of creates, refused by the venue (0)"
     )
-    command.add_argument("--seed", type=seed_number, default=1, help="of what is drawn (1)")
     command.add_argument(
         "--instruments", type=Path, metavar="FILE", help="an answer of instruments-info"
     )
     command.add_argument(
         "--skip-damaged", action="store_true", help="count damaged lines, do not fail"
     )
-    command.set_defaults(run=run_backtest)
 
 
-def run_backtest(args: argparse.Namespace) -> int:
-    from .backtest import backtest
+def add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = add_command(
+        commands,
+        "sweep",
+        "Backtests over a grid or at random, walk-forward, with a correction for many trials.",
+        "fastbook sweep examples/runtime.toml --data recordings/monday"
+        " --param strategy.mean_reversion.entry_z=1.5,2,2.5",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.toml")
+    command.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="FILE", help="files or recordings"
+    )
+    command.add_argument(
+        "--param",
+        action="append",
+        required=True,
+        metavar="KEY=VALUES",
+        help="a,b,c or first:last:step, or first:last with --random; may be given again",
+    )
+    command.add_argument(
+        "--random", type=whole(1, 100_000), metavar="N", help="N points at random, not the grid"
+    )
+    command.add_argument(
+        "--seed", type=seed_number, default=1, help="of --random and of what backtests draw (1)"
+    )
+    command.add_argument(
+        "--folds",
+        type=whole(0, 64),
+        default=3,
+        metavar="K",
+        help="K times chosen on a window and tested on the next; 0: all in sample (3)",
+    )
+    command.add_argument(
+        "--anchored", action="store_true", help="choose on all windows so far, not on the last"
+    )
+    command.add_argument(
+        "--objective",
+        default="sharpe",
+        choices=("sharpe", "sortino", "net_pnl"),
+        help="what the best point has most of (sharpe)",
+    )
+    place = command.add_mutually_exclusive_group()
+    place.add_argument(
+        "--workers", type=whole(1, 1_024), metavar="N", help="processes (one a core)"
+    )
+    place.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler: host:8786")
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="results, table and page (sweeps/CONFIG)"
+    )
+    command.add_argument("--resume", action="store_true", help="go on with what DIR holds")
+    add_assumptions(command)
+    command.set_defaults(run=run_sweep)
 
-    return backtest(args)
+
+def run_sweep(args: argparse.Namespace) -> int:
+    from .sweeps.command import sweep
+
+    return sweep(args)
 
 
 def add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -13,21 +13,39 @@ RETURNS_MIN = 30
 
 @dataclass(slots=True)
 class Welford:
-    """Mean and sample variance in one pass (Welford, Technometrics 4, 1962)."""
+    """Mean and sample variance in one pass (Welford, Technometrics 4, 1962), and two moments more.
+
+    m2 to m4 are sums of powers of the distance from the mean (Pebay, Sandia SAND2008-6212).
+    """
 
     n: int = 0
     mean: float = 0.0
     m2: float = 0.0
+    m3: float = 0.0
+    m4: float = 0.0
     down2: float = 0.0
     """Sum of the squares below zero."""
 
     def push(self, x: float) -> None:
-        self.n += 1
+        before = self.n
+        n = self.n = before + 1
         delta = x - self.mean
-        self.mean += delta / self.n
+        share = delta / n
+        term = delta * share * before
+        self.mean += share
+        self.m4 += (
+            term * share * share * (n * n - 3 * n + 3)
+            + 6.0 * share * share * self.m2
+            - 4.0 * share * self.m3
+        )
+        self.m3 += term * share * (n - 2) - 3.0 * share * self.m2
         self.m2 += delta * (x - self.mean)
         if x < 0.0:
             self.down2 += x * x
+
+    def moments(self) -> tuple[int, float, float, float, float, float]:
+        """n, mean, m2, m3, m4, down2."""
+        return self.n, self.mean, self.m2, self.m3, self.m4, self.down2
 
     @property
     def std(self) -> float:
@@ -105,6 +123,11 @@ class EquityCurve:
             self.max_drawdown = max(self.max_drawdown, 1.0 - equity / self._peak)
         for returns in self._returns:
             returns.push(now_ns, equity)
+
+    @property
+    def all_returns(self) -> tuple[_Returns, ...]:
+        """Of every step."""
+        return self._returns
 
     @property
     def returns(self) -> _Returns:

@@ -1,0 +1,1 @@
+"""`fastbook sweep`: many backtests, and how far their best one can be believed."""
