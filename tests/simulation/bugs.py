@@ -42,13 +42,6 @@ GATEWAY = "fastbook.runtime.bybit.gateway:RestGateway"
 BUGS = (
     Bug("fill booked twice", f"{ORDERS}.seen", "exec_id in self._exec_ids", "False"),
     Bug(
-        "fill before its answer dropped",
-        f"{ORDERS}.book",
-        'self.counters["parked_dropped"] += self._parking.add(execution, now_ns)',
-        "pass",
-    ),
-    Bug("fill of unknown order never claimed", f"{ORDERS}._unpark", "order.order_id)", "'')"),
-    Bug(
         "unknown treated as absent",
         f"{ORDERS}._merge_absent",
         "bound_ms = self.recv_window_ms + _ABSENCE_GRACE_MS",
@@ -337,12 +330,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--all", action="store_true", help="every seed, to say how many fail")
+    parser.add_argument("--part", default="1/1", help="2/3: the second of three shares")
     parser.add_argument("--only", default="", help="bugs whose name has this in it")
     args = parser.parse_args(argv)
     seeds = range(args.first, args.first + args.seeds)
     missed = 0
     print("| bug | first found after | in | by |\n|---|---|---|---|")
-    for bug in BUGS:
+    part, parts = map(int, args.part.split("/"))
+    for bug in BUGS[part - 1 :: parts]:
         if args.only not in bug.name:
             continue
         started_s = time.monotonic()
@@ -354,7 +349,7 @@ def main(argv: list[str] | None = None) -> int:
         how = f"{found.how.partition(' ')[0]}: {how}".replace("|", "/")
         print(f"| {bug.name} | {first} | {share} | {how} |", flush=True)
         print(f"{bug.name}: {time.monotonic() - started_s:.0f} s", file=sys.stderr)
-    print(f"{len(BUGS)} bugs, {missed} missed")
+    print(f"{missed} missed")
     return 1 if missed else 0
 
 

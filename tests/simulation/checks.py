@@ -294,7 +294,7 @@ class Checks:
         if px:
             mids = [m for m in simulation.mids[instrument.symbol] if m[1]]
             off = min((abs(float(px) / mid - 1) for _, mid in mids), default=0.0)
-            if off * 10_000 > options.price_collar_bps * 1.01 + 1:
+            if off * 10_000 > options.price_collar_bps * 1.1 + 5:  # looked at four times a second
                 self.fail("I15", f"{name}: {off * 10_000:.1f} bps off every mid of late")
         account = exchange.venue.account(1)
         side = Side.BUY if params["side"] == "Buy" else Side.SELL
@@ -363,6 +363,8 @@ class Checks:
             self.fail("I23", "parked fills or journal over their bound")
         if app.journal.orders_dropped:
             self.fail("I23", "the journal dropped orders")
+        if app.engine.disabled and not simulation.options.raises:
+            self.fail("I24", f"a strategy was put out of action: {app.engine.disabled}")
         if app.unsynced_orders:
             self.fail("I2", f"{app.unsynced_orders} orders left from books that are not SYNCED")
 

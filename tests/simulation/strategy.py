@@ -46,7 +46,7 @@ class Wanton(Strategy):
             return (self._silly(book, position, bid, ask),)
         if position.qty and dice.random() < 0.6:
             return (self._exit(book, position, bid, ask),)
-        if position.working and dice.random() < 0.7:
+        if position.working and dice.random() < 0.5:
             return ()
         return (self._entry(book, position, bid, ask),)
 
@@ -74,7 +74,7 @@ class Wanton(Strategy):
             strategy=self.name,
             book_u=book.u,
             book_ts_ms=book.ts_ms,
-            **more,  # type: ignore[arg-type]  # keywords of OrderIntent
+            **{"reason": "whim", **more},  # type: ignore[arg-type]  # keywords of OrderIntent
         )
 
     def _entry(self, book: BookView, view: PositionView, bid: int, ask: int) -> OrderIntent:
