@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 28
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 24, 28
 
 Point = tuple[float, float]
 
@@ -43,7 +43,7 @@ class Axes:
             )
         parts.append(
             f'<text class="name" x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{escape(x_name)}</text>'
-            f'<text class="name" x="{LEFT + 4}" y="{TOP + 8}">{escape(y_name)}</text>'
+            f'<text class="name" x="{LEFT}" y="12">{escape(y_name)}</text>'
         )
         return "".join(parts)
 

@@ -97,10 +97,12 @@ class Running:
         *args: str | Path,
         env: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
+        cwd: Path | None = None,
     ) -> None:
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, args)],
             env=environment(env),
+            cwd=cwd,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -16,6 +16,28 @@ from .command import Running, document, fastbook, in_process, one_sentence
 DEMO = ("demo", "--symbols", "4", "--rate", "2000", "--seed", "5")
 
 
+RESTARTED = """
+[venue]
+environment = "simulator"
+rest_url = "{rest}"
+ws_public_url = "{ws_public}"
+ws_private_url = "{ws_private}"
+ws_trade_url = "{ws_trade}"
+[market_data]
+symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+[strategy.market_maker]
+enabled = true
+half_spread_bps = 20.0
+symbols = ["ETHUSDT", "SOLUSDT"]
+[risk]
+position_pct_max = 10.0
+exposure_pct_max = 50.0
+daily_loss_pct_max = 5.0
+leverage_max = 10.0
+"""
+"""The market maker quotes far from the market: its orders rest."""
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded") / "run"
@@ -112,6 +134,39 @@ def test_a_killed_run_is_there_to_its_last_block(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
     verdict = document(in_process("verify", folder, "--json"))
     assert (verdict["differing"], verdict["complete"]) == (0, False)
+
+
+def test_a_restarted_run_was_given_back_its_orders(tmp_path: Path) -> None:
+    with Running("simulate", "--symbols", "3") as exchange:
+        where = orjson.loads(exchange.out.until("rest"))
+        account = where["accounts"][0]
+        env = {
+            "FASTBOOK_API_KEY": account["api_key"],
+            "FASTBOOK_API_SECRET": account["api_secret"],
+        }
+        config = tmp_path / "c.toml"
+        config.write_text(RESTARTED.format(**where))
+        first, second = tmp_path / "first", tmp_path / "second"
+        with Running("run", config, "--record", first, "--json", env=env, cwd=tmp_path) as run:
+            run.err.until("5 s:")
+            run.process.kill()
+            run.process.wait()
+        assert document(in_process("verify", first, "--json"))["differing"] == 0
+        done = fastbook(
+            *("run", config, "--record", second, "--seconds", "3", "--json"), env=env, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+    verdict = document(in_process("verify", second, "--json"))
+    assert verdict["first_difference"] is None
+    assert verdict["complete"]
+    (path,) = second.glob("engine-*")
+    (line,) = [
+        line
+        for block in read_blocks(path)
+        for line in block.data.split(b"\n")
+        if line.startswith(b'{"k":"restored"')
+    ]
+    assert b'"orders",[{"map"' in line, "an order was open when the first run was killed"
 
 
 def test_what_is_no_recording(tmp_path: Path) -> None:
