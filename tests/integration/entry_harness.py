@@ -15,6 +15,7 @@ import orjson
 from tests.support_rest import RealClock
 
 from fastbook.bybit.instruments import parse_instruments
+from fastbook.bybit.limits import ADDRESS_LIMIT, RateLimits
 from fastbook.bybit.private import PrivateDecoder
 from fastbook.runtime.bybit.gateway import RestGateway
 from fastbook.runtime.bybit.private import PrivateStream, PrivateStreamConfig
@@ -132,6 +133,7 @@ async def world(
     symbols: int = 1,
     trade: dict[str, Any] | None = None,
     gateway: dict[str, Any] | None = None,
+    address_limit: int = ADDRESS_LIMIT,
     **options: Any,
 ) -> AsyncIterator[World]:
     """Options (Any) are those of the exchange, of the trade stream and of the gateway."""
@@ -144,7 +146,13 @@ async def world(
     try:
         async with (
             aiohttp.ClientSession() as http,
-            RestClient(endpoints.rest, credentials, clock, rng=Random(1)) as rest,
+            RestClient(
+                endpoints.rest,
+                credentials,
+                clock,
+                rng=Random(1),
+                limits=RateLimits(category, address_limit=address_limit),
+            ) as rest,
         ):
             await rest.sync_time()
             rows = await rest.instruments(category)
