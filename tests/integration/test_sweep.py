@@ -24,7 +24,6 @@ from .command import (
     children_of,
     document,
     environment,
-    fastbook,
     in_process,
     one_sentence,
     wait_gone,
@@ -140,7 +139,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 
 def done(*args: str | Path) -> dict[str, Any]:  # Any: JSON
-    run = fastbook("sweep", *args, "--json")
+    run = in_process("sweep", *args, "--json")  # its workers are processes all the same
     assert run.returncode == 0, run.stderr
     return document(run)
 
@@ -317,7 +316,7 @@ def test_points_that_fail_are_in_the_table_once(trap: Path, data: Path, tmp_path
     (tmp_path / "always-2").touch()
     out = tmp_path / "out"
     args = ("--data", data, "--param", "strategy.trap.n=0:3:1", "--folds", "0", "--out", out)
-    run = fastbook("sweep", trap, *args, "--json", "--workers", "2")
+    run = in_process("sweep", trap, *args, "--json", "--workers", "2")
     assert run.returncode == 0, run.stderr
     assert (document(run)["done"], document(run)["failed"]) == (2, 2)
     assert "point 1 failed: strategy trap raised: ZeroDivisionError: nothing there" in run.stderr

@@ -37,7 +37,7 @@ from .page import page
 from .params import SWEPT, Axis, Point, at_random, grid, read_axes, variable
 from .pool import Processes, cores
 from .results import Results, columns, csv_text
-from .store import Store, write_whole
+from .store import WINDOWS_LIST, Store, write_whole
 from .windows import Window, cut, digest_of
 from .work import configure, job_of
 
@@ -45,7 +45,8 @@ Json = dict[str, Any]
 """Any: a JSON document."""
 PROGRESS_S = 0.5
 FAILURES_SHOWN_MAX = 5
-WINDOWS_FOLDER, WINDOWS_LIST = "windows", "windows.json"
+WINDOWS_FOLDER = "windows"
+RUNS_MAX = 200_000
 TABLE, PARQUET, PAGE = "table.csv", "table.parquet", "sweep.html"
 
 
@@ -122,6 +123,10 @@ def plan_of(args: argparse.Namespace, folder: Path) -> Plan:
     axes = read_axes(args.param, at_random=args.random is not None)
     points = grid(axes) if args.random is None else at_random(axes, args.random, args.seed)
     windows = args.folds + 1
+    if len(points) * windows > RUNS_MAX:
+        raise ConfigError(
+            f"{len(points):,} points on {windows} windows are more than {RUNS_MAX:,} runs"
+        )
     config = load(args.config)
     if config.risk is None:
         raise ConfigError("no [risk] section: without limits there is no trading")

@@ -27,6 +27,9 @@ Key = tuple[int, int]
 """Point and window."""
 
 SPEC, RESULTS, LOCK = "sweep.json", "results.jsonl", "lock"
+WINDOWS_LIST = "windows.json"
+MADE_FROM_SPEC = (WINDOWS_LIST,)
+"""Of no use to another sweep that takes over a folder without results."""
 
 
 class Store:
@@ -62,34 +65,27 @@ class Store:
 
     def _open(self, spec: Json, resume: bool) -> None:
         path = self.folder / SPEC
-        if path.exists():
-            if not resume:
-                raise ConfigError(
-                    f"{self.folder} holds a sweep: --resume goes on with it, --out names another"
-                )
-            self._check(path, spec)
-        else:
-            write_whole(path, to_json(spec, indent=True))
         self.records, whole_bytes = read_results(self.folder / RESULTS)
+        if self.records and not resume:
+            raise ConfigError(
+                f"{self.folder} holds a sweep: --resume goes on with it, --out names another"
+            )
+        differing = _differing(path, spec)
+        if self.records and differing:
+            raise ConfigError(
+                f"{self.folder} holds a sweep with other {', '.join(differing)}:"
+                " name another --out for this one"
+            )
+        if differing:
+            for name in MADE_FROM_SPEC:
+                (self.folder / name).unlink(missing_ok=True)
+            write_whole(path, to_json(spec, indent=True))
         self._file: BinaryIO = (self.folder / RESULTS).open("ab")
         if self._file.tell() != whole_bytes:
             self._file.truncate(whole_bytes)
             self._file.seek(whole_bytes)
         os.fsync(self._file.fileno())
         _sync_folder(self.folder)
-
-    def _check(self, path: Path, spec: Json) -> None:
-        try:
-            there = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError:
-            raise DataFileError(str(path), "is not JSON") from None
-        here = orjson.loads(to_json(spec))
-        differing = sorted(k for k in {*there, *here} if there.get(k) != here.get(k))
-        if differing:
-            raise ConfigError(
-                f"{self.folder} holds a sweep with other {', '.join(differing)}:"
-                " name another --out for this one"
-            )
 
     def add(self, record: Json) -> None:
         """On the disk when this returns. A second result of a run is not taken."""
@@ -116,6 +112,18 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _differing(path: Path, spec: Json) -> list[str]:
+    """What of the spec in the file is another; everything when there is none."""
+    try:
+        there = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return sorted(spec)
+    except orjson.JSONDecodeError:
+        raise DataFileError(str(path), "is not JSON") from None
+    here = orjson.loads(to_json(spec))
+    return sorted(k for k in {*there, *here} if there.get(k) != here.get(k))
 
 
 def read_results(path: Path) -> tuple[dict[Key, Json], int]:

@@ -59,12 +59,26 @@ def test_damage_before_the_end_is_told(tmp_path: Path) -> None:
 
 
 def test_one_sweep_a_folder(tmp_path: Path) -> None:
-    Store(tmp_path, SPEC, resume=False).close()
+    with Store(tmp_path, SPEC, resume=False) as store:
+        store.add(record(0))
     with pytest.raises(ConfigError, match=r"holds a sweep: --resume goes on"):
         Store(tmp_path, SPEC, resume=False)
     with pytest.raises(ConfigError, match=r"a sweep with other folds, seed: name another --out"):
         Store(tmp_path, SPEC | {"folds": 2, "seed": 1}, resume=True)
     Store(tmp_path, SPEC, resume=True).close()
+
+
+def test_a_folder_without_results_is_free(tmp_path: Path) -> None:
+    Store(tmp_path, SPEC, resume=False).close()
+    (tmp_path / "windows.json").touch()
+    Store(tmp_path, SPEC, resume=False).close()
+    assert (tmp_path / "windows.json").exists(), "of the same sweep"
+    Store(tmp_path, SPEC | {"folds": 2}, resume=False).close()
+    assert not (tmp_path / "windows.json").exists()
+    with Store(tmp_path, SPEC | {"folds": 2}, resume=True) as store:
+        store.add(record(0))
+    with pytest.raises(ConfigError, match="other folds"):
+        Store(tmp_path, SPEC, resume=True)
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
