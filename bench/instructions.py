@@ -110,7 +110,7 @@ def measure() -> dict[str, float]:
 
 
 def built_with() -> str:
-    """What else decides the number: the machine's instruction set and the compiler."""
+    """What else decides the number: the machine's instruction sets and the compiler."""
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     try:
         shown = subprocess.run(
@@ -119,7 +119,8 @@ def built_with() -> str:
         version = shown.stdout.partition("\n")[0]
     except OSError:
         version = compiler
-    return f"{platform.machine()}, {version}"
+    vectors = ", AVX2" if BookDecoder().use_vectors else ""  # which of the readers is counted
+    return f"{platform.machine()}{vectors}, {version}"
 
 
 def compare(found: dict[str, float], stored: dict[str, float], judged: bool) -> bool:
