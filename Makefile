@@ -40,6 +40,12 @@ simulate-faults: $(VENV)/.test  ## Whole engine, virtual time, seeded faults (SE
 planted-bugs: $(VENV)/.test  ## Each planted bug, and how many seeds find it (SEEDS=40)
 	$(BIN)/python -m tests.simulation.bugs --seeds $(if $(filter-out 200,$(SEEDS)),$(SEEDS),40) $(ARGS)
 
+gate-million: $(VENV)/.test  ## A million random orders through the risk gate: none beyond a limit
+	$(BIN)/python -m tests.reference.gate_world $(ARGS)
+
+mutants: $(VENV)/.test  ## Small mistakes put into gate, orders and limiter: are they found? (slow)
+	$(BIN)/python -m tests.mutation $(ARGS)
+
 dev: $(VENV)/.check  ## Install editable; rebuilds the extensions on import
 	ln -sfn ../runtime src/fastbook/runtime
 	$(INSTALL) -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
@@ -122,4 +128,4 @@ $(VENV)/.bench: $(VENV)/.test bench/requirements.txt
 
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check conserve simulate-faults planted-bugs dev bench benchmarks-doc chart bench-stores instructions instructions-update asan wheel annotate clean
+.PHONY: help demo test check conserve gate-million mutants simulate-faults planted-bugs dev bench benchmarks-doc chart bench-stores instructions instructions-update asan wheel annotate clean

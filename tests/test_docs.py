@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from fastbook.risk import Budget, RiskLimits, SymbolLimits
 from fastbook.runtime.cli import build_parser
 from fastbook.runtime.config import parse
 from fastbook.runtime.config.sections import SECTIONS
@@ -48,7 +49,8 @@ def test_programs_run(path: Path) -> None:
     namespace: dict[str, Any] = {"__name__": path.stem}  # Any: whatever the programs define
     for number, block in enumerate(blocks(path, "python"), 1):
         with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(block, f"{path.name}, block {number}", "exec"), namespace)  # noqa: S102  (ours)
+            code = compile(block, f"{path.name}, block {number}", "exec", dont_inherit=True)
+            exec(code, namespace)  # noqa: S102  (ours)
 
 
 def test_the_readme_shows_what_it_says() -> None:
@@ -182,3 +184,18 @@ def shown_default(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def test_every_rule_and_every_limit_is_on_the_page() -> None:
+    text = (ROOT / "docs" / "risk.md").read_text()
+    said = set(re.findall(r"`(\w+)`", text))
+    rules: set[str] = set()
+    for part in ("risk", "engine", "execution"):
+        for path in (ROOT / "src" / "fastbook" / part).glob("*.py"):
+            source = path.read_text()
+            rules |= set(re.findall(r'Denied\(\s*"(\w+)"', source))
+            rules |= set(re.findall(r'Refused\(intent, "(\w+)"', source))
+    assert len(rules) > 30
+    assert sorted(rules - said) == []
+    for cls in (RiskLimits, SymbolLimits, Budget):
+        assert sorted({f.name for f in fields(cls)} - said) == []

@@ -15,6 +15,7 @@ from tests.support_decide import SECOND, fill, instrument, limits, row_of
 from fastbook import BookDecoder, Engine, Executor, Orders, Portfolio, RiskGate, SignalSet
 from fastbook.clock import ManualClock
 from fastbook.journal import Journal
+from fastbook.runtime.assembly import build_strategies
 from fastbook.runtime.config import load
 from fastbook.types import Command, PlaceOrder, Side
 
@@ -29,6 +30,7 @@ def module(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made  # dataclasses look their module up
     spec.loader.exec_module(made)
     return made
 
@@ -119,3 +121,12 @@ def test_runtime_toml_loads() -> None:
     config = load(EXAMPLES / "runtime.toml", environ={})
     assert config.risk is not None
     assert config.venue.environment == "simulator"
+
+
+def test_custom_strategy_runs_by_configuration() -> None:
+    config = load(EXAMPLES / "custom_strategy.toml", {})
+    maker, own = build_strategies(config)
+    assert (maker.name, maker.symbols) == ("maker", frozenset({"ETHUSDT"}))
+    assert (own.name, own.symbols) == ("bidwall", frozenset({"BTCUSDT"}))
+    assert vars(own)["params"].enter == 0.5
+    assert own.stop_loss_pct == 0.5

@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from tests.reference.gate_world import Breach, run
 from tests.support_decide import INSTRUMENT, SECOND, FakeBook, instrument, intent, limits
 
 from fastbook.risk import AccountView, RiskGate, RiskLimits, TrackRecord
@@ -183,3 +185,19 @@ def test_no_window_of_a_second_holds_more_orders_than_allowed(
     # A bucket: its burst, and what flows in during the window.
     for start in sent:
         assert sum(start <= t < start + SECOND for t in sent) <= 2 * per_second
+
+
+def test_streams_of_orders_never_pass_beyond_a_limit() -> None:
+    """Thousands of a million: `make gate-million` runs them all."""
+    seen = run(6_000, seed=7)
+    assert seen["approved entry"] > 100
+    assert seen["approved amend"] > 10
+    assert seen["approved exit"] > 10
+    assert len(seen) > 25, "hardly any rule was reached"
+
+
+def test_the_ledger_beside_the_gate_sees_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate without the rule on exposure is found out within a few streams."""
+    monkeypatch.setattr("fastbook.risk.gate.room", lambda *args: (10**9, "none"))
+    with pytest.raises(Breach):
+        run(3_000, seed=7)

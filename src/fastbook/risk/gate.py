@@ -231,7 +231,10 @@ class RiskGate:
         if intent.qty < 0:
             raise Denied("qty_max", f"quantity {intent.qty}, most {most}")
         if exits:
-            qty = exit_qty(intent.side, intent.qty, instrument, px, most, account, self.limits)
+            symbol = self.symbol_limits.get(instrument.symbol, NO_SYMBOL_LIMITS)
+            qty = exit_qty(
+                intent.side, intent.qty, instrument, px, most, account, self.limits, symbol
+            )
         else:
             value_px = dearest(instrument, px, bid, ask)
             qty = self._entry_qty(intent, instrument, px, value_px, account)

@@ -39,15 +39,7 @@ def room(
     for rule, limit in _ceilings(instrument, account, equity, limits, symbol, budget):
         most = qty_within(limit, instrument, value_px)
         rooms.append((most - toward if away <= most else 0, rule))
-    for rule, notional in (
-        ("order_notional_max", limits.order_notional_max),
-        ("symbol_order_notional_max", symbol.order_notional_max),
-    ):
-        if notional is not None:
-            rooms.append((qty_within(decimal(notional), instrument, px), rule))
-    if symbol.order_qty_max is not None:
-        units = FLOOR.scaleb(decimal(symbol.order_qty_max), instrument.qty_scale)
-        rooms.append((int(units), "symbol_order_qty_max"))
+    rooms += _one_order(instrument, px, limits, symbol)
     if side is Side.SELL and instrument.category is Category.SPOT:
         rooms.append((account.position - account.working_sell, "spot_long_only"))
     return min(rooms)
@@ -95,8 +87,12 @@ def exit_qty(
     most: int,
     account: AccountView,
     limits: RiskLimits,
+    symbol: SymbolLimits,
 ) -> int:
-    """At most what closes the position, less what is on its way to close it already."""
+    """At most what closes the position, less what is on its way to close it already.
+
+    And at most what one order may be: a larger position is left in several.
+    """
     working = account.working_buy if side is Side.BUY else account.working_sell
     closable = -account.position * side - working
     if closable <= 0:
@@ -104,10 +100,26 @@ def exit_qty(
             "reduce_only",
             f"nothing to close with a {side.wire}: position {account.position}, working {working}",
         )
-    qty = min(wanted or closable, closable, most)
-    if limits.order_notional_max is not None:
-        qty = min(qty, qty_within(decimal(limits.order_notional_max), instrument, px))
+    rooms = _one_order(instrument, px, limits, symbol)
+    qty = min(wanted or closable, closable, most, *(left for left, _ in rooms))
     return qty // instrument.lot * instrument.lot
+
+
+def _one_order(
+    instrument: Instrument, px: int, limits: RiskLimits, symbol: SymbolLimits
+) -> list[tuple[int, str]]:
+    """What one order may be at most, by every limit on single orders."""
+    rooms: list[tuple[int, str]] = []
+    for rule, notional in (
+        ("order_notional_max", limits.order_notional_max),
+        ("symbol_order_notional_max", symbol.order_notional_max),
+    ):
+        if notional is not None:
+            rooms.append((qty_within(decimal(notional), instrument, px), rule))
+    if symbol.order_qty_max is not None:
+        units = FLOOR.scaleb(decimal(symbol.order_qty_max), instrument.qty_scale)
+        rooms.append((int(units), "symbol_order_qty_max"))
+    return rooms
 
 
 def check_size(qty: int, most: int, instrument: Instrument, px: int, *, reduce_only: bool) -> None:

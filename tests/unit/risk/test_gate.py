@@ -11,7 +11,7 @@ import pytest
 from tests.support_decide import INSTRUMENT, SECOND, FakeBook, instrument, intent, limits
 
 from fastbook.core.states import BookState
-from fastbook.risk import AccountView, RiskGate
+from fastbook.risk import AccountView, Budget, Health, RiskGate, SymbolLimits
 from fastbook.types import (
     Approved,
     Category,
@@ -60,6 +60,8 @@ def held(position: int, **more: Any) -> AccountView:  # Any: fields of different
 
 EXIT = intent(side=Side.SELL, px=50_000, qty=100, reduce_only=True)
 
+SHORT = intent(side=Side.SELL, px=50_000, qty=10_000)
+
 REFUSALS: list[tuple[str, dict[str, Any]]] = [
     ("book_not_synced", {"state": BookState.STALE}),
     ("book_not_synced", {"state": BookState.UNSYNCED}),
@@ -104,6 +106,23 @@ def test_no_order_without_a_book_to_trust(
         ("position_pct_max", intent(qty=10_000), held(0, working_buy=9_997), {}),
         ("position_pct_max", intent(qty=10), held(0, working_sell=30_000), {}),
         ("position_pct_max", intent(qty=10_000), held(9_997), {}),
+        # What is held, and what is on its way, counts for the side that adds to it ...
+        ("position_pct_max", SHORT, held(-9_997), {}),
+        ("approved", SHORT, held(-9_996), {}),
+        ("approved", SHORT, held(9_996), {}),
+        ("position_pct_max", SHORT, held(0, working_sell=9_997), {}),
+        ("approved", SHORT, held(0, working_sell=9_996), {}),
+        ("position_pct_max", SHORT, held(-4_997, working_sell=5_000), {}),
+        ("approved", SHORT, held(-4_996, working_sell=5_000), {}),
+        ("approved", intent(qty=10_000), held(-19_000), {}),
+        ("approved", intent(qty=10_000), held(5_000, working_buy=4_996), {}),
+        ("position_pct_max", intent(qty=10_000), held(5_000, working_buy=4_997), {}),
+        # ... and beyond the limit on the other side nothing is added at all.
+        ("position_pct_max", SHORT, held(19_997), {}),
+        ("approved", SHORT, held(19_996), {}),
+        ("position_pct_max", SHORT, held(10_000, working_buy=9_997), {}),
+        ("position_pct_max", intent(), held(-10_000, working_sell=9_997), {}),
+        ("approved", intent(), held(-10_000, working_sell=9_996), {}),
         ("exposure_pct_max", intent(qty=101), held(0, others_notional=Decimal(49_950)), {}),
         ("leverage_max", intent(qty=101), held(0), {"leverage_max": 0.0005}),
         # Valued at the dearest order that is under way: 10,000 at 600.00 is 16.666.
@@ -130,6 +149,16 @@ def test_no_order_without_a_book_to_trust(
         ("reduce_only", EXIT, FLAT, {}),
         ("reduce_only", EXIT, held(-100), {}),
         ("reduce_only", EXIT, held(100, working_sell=100), {}),
+        # A tick is 10: the mid of 50,005 may be missed by 50.
+        ("price_collar_ticks", intent(px=50_060), FLAT, {"price_collar_ticks": 5}),
+        ("approved", intent(px=50_050), FLAT, {"price_collar_ticks": 5}),
+        ("mark_collar_bps", intent(), held(0, mark_px=49_000), {}),
+        ("approved", intent(), held(0, mark_px=49_030), {}),
+        ("mark_collar_bps", intent(), held(0, mark_px=51_040), {}),
+        # 90 % of 100,000 at a leverage of 0.1 is 9,000: 17.996 at 500.10.
+        ("margin", intent(qty=17_997), held(0, leverage=Decimal("0.1")), {}),
+        ("approved", intent(qty=17_996), held(0, leverage=Decimal("0.1")), {}),
+        ("margin", intent(), held(0, leverage=Decimal(9), others_margin=Decimal(90_000)), {}),
     ],
 )
 def test_refusal_names_the_rule(
@@ -350,3 +379,84 @@ def test_inverse_worst_case_is_at_the_lowest_price() -> None:
             symbol="BTCUSD",
         )
         assert rule(decision) == expected, decision
+
+
+def test_a_share_of_equity_makes_smaller_stakes() -> None:
+    sized = intent(qty=0)
+    whole = ask(RiskGate(limits()), sized)
+    half = ask(RiskGate(limits(), budgets={"meanrev": Budget(equity_pct=50)}), sized)
+    assert isinstance(whole, Approved)
+    assert isinstance(half, Approved)
+    assert half.item.qty == whole.item.qty // 2
+
+
+def test_exits_are_cut_to_what_one_order_may_be() -> None:
+    symbols = {"BTCUSDT": SymbolLimits(order_qty_max=0.04)}
+    decision = ask(RiskGate(limits(), symbols=symbols), EXIT, account=held(100))
+    assert isinstance(decision, Approved)
+    assert decision.item.qty == 40
+    symbols = {"BTCUSDT": SymbolLimits(order_notional_max=25)}
+    decision = ask(RiskGate(limits(), symbols=symbols), EXIT, account=held(100))
+    assert isinstance(decision, Approved)
+    assert decision.item.qty == 50
+    decision = ask(RiskGate(limits(order_notional_max=20)), EXIT, account=held(100))
+    assert isinstance(decision, Approved)
+    assert decision.item.qty == 40
+
+
+def test_a_symbols_quantity_is_in_base_units() -> None:
+    gate = RiskGate(limits(), symbols={"BTCUSDT": SymbolLimits(order_qty_max=0.1)})
+    assert rule(ask(gate, intent(qty=101))) == "symbol_order_qty_max"
+    assert rule(ask(gate, intent(qty=100))) == "approved"
+
+
+def test_health_stops_entries_and_no_exits() -> None:
+    gate = RiskGate(limits())
+    for bad, expected in (
+        (Health(loop_lag_ms=250.5), "loop_lag_ms_max"),
+        (Health(loop_lag_ms=float("nan")), "loop_lag_ms_max"),
+        (Health(clock_uncertainty_ms=501), "clock_uncertainty_ms_max"),
+    ):
+        gate.health = bad
+        assert rule(ask(gate, intent())) == expected
+    assert rule(ask(gate, EXIT, account=held(100))) == "approved"
+    gate.health = Health(loop_lag_ms=250, clock_uncertainty_ms=500)
+    assert rule(ask(gate, intent())) == "approved"
+
+
+def test_a_latch_names_its_rule_whatever_the_state() -> None:
+    gate = RiskGate(limits())
+    gate.latches.latch("egress", "something 1")
+    assert rule(ask(gate, intent(), state=TradingState.REDUCE_ONLY)) == "egress"
+    assert rule(ask(gate, EXIT, account=held(100), state=TradingState.REDUCE_ONLY)) == "approved"
+
+
+def test_the_hours_of_one_day_share_its_counts() -> None:
+    gate = RiskGate(limits(messages_per_day_max=10))
+    for n in range(8):
+        assert rule(ask(gate, intent(qty=100 + n), now_ns=NOW + n * SECOND)) == "approved"
+    assert rule(ask(gate, intent(), now_ns=NOW + 9 * SECOND)) == "messages_per_day_max"
+    assert rule(ask(gate, EXIT, account=held(100), now_ns=NOW + 9 * SECOND)) == "approved"
+    assert gate.pace.day_messages == gate.pace.day_orders == 9
+    assert rule(ask(gate, intent(), now_ns=NOW + 9 * SECOND, wall_ns=NOW + DAY)) == "approved"
+
+
+def test_a_minute_holds_no_more_than_allowed_and_keeps_a_fifth_for_exits() -> None:
+    gate = RiskGate(limits(orders_per_minute_max=5))
+    for n in range(4):
+        assert rule(ask(gate, intent(qty=100 + n), now_ns=NOW + n * SECOND)) == "approved"
+    late = NOW + 60 * SECOND - 1
+    assert rule(ask(gate, intent(), now_ns=late)) == "orders_per_minute_max"
+    assert rule(ask(gate, EXIT, account=held(100), now_ns=late)) == "approved"
+    again = intent(side=Side.SELL, px=50_000, qty=50, reduce_only=True)
+    assert rule(ask(gate, again, account=held(100), now_ns=late)) == "orders_per_minute_max"
+    assert rule(ask(gate, intent(), now_ns=late + 1)) == "orders_per_minute_max"
+    assert rule(ask(gate, intent(), now_ns=NOW + 61 * SECOND)) == "approved"
+
+
+def test_an_order_in_between_does_not_hide_a_duplicate() -> None:
+    gate = RiskGate(limits())
+    assert rule(ask(gate, intent())) == "approved"
+    assert rule(ask(gate, intent(qty=50), now_ns=NOW + SECOND // 100)) == "approved"
+    assert rule(ask(gate, intent(), now_ns=NOW + SECOND // 50)) == "duplicate_window_ms"
+    assert rule(ask(gate, intent(), now_ns=NOW + SECOND // 10)) == "approved"
