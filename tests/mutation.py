@@ -77,10 +77,8 @@ SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 EQUIVALENT: dict[str, str] = {
     "risk.room: 60 -> +1: FLOOR = Context(prec=60, rounding=ROUND_FLOOR)": "60 digits are ample",
-    "risk.room: 0 -> +1: rooms.append((most - toward if away <= most else 0, rule))": (
-        "room for one unit is less than any lot; rooms are cut to lots"
-    ),
     "risk.latches: 1 -> +1: self.revision += 1": "a revision grows; by how much says nothing",
+    "risk.latches: LtE -> Lt: if amount <= 0:": "a deposit of nothing moves nothing",
     "risk.pace: 1 -> +1: self.revision += 1": "as above",
 }
 """Mutant -> why nobody can see it."""

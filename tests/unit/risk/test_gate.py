@@ -460,3 +460,12 @@ def test_an_order_in_between_does_not_hide_a_duplicate() -> None:
     assert rule(ask(gate, intent(qty=50), now_ns=NOW + SECOND // 100)) == "approved"
     assert rule(ask(gate, intent(), now_ns=NOW + SECOND // 50)) == "duplicate_window_ms"
     assert rule(ask(gate, intent(), now_ns=NOW + SECOND // 10)) == "approved"
+
+
+def test_not_even_one_unit_is_added_where_the_other_side_is_beyond() -> None:
+    tiny = instrument(notional_min=Decimal(0))
+    short = intent(side=Side.SELL, px=50_000, qty=1)
+    assert rule(ask(RiskGate(limits()), short, unit=tiny, account=held(19_997))) == (
+        "position_pct_max"
+    )
+    assert rule(ask(RiskGate(limits()), short, unit=tiny, account=held(19_996))) == "approved"

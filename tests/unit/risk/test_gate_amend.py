@@ -16,7 +16,6 @@ from fastbook.types import (
     AmendIntent,
     AmendOrder,
     Approved,
-    Category,
     Instrument,
     PlaceOrder,
     Refused,
@@ -85,7 +84,6 @@ def test_an_amend_is_put_on_the_grid_the_careful_way() -> None:
     [
         ("instrument", amend(instrument=1), {}),
         ("not_trading", amend(), {"unit": instrument(trading=False)}),
-        ("category", amend(), {"unit": instrument(category=Category.INVERSE)}),
         ("book_not_synced", amend(), {"state_": BookState.STALE}),
         ("book_stale", amend(), {"recv_ns": NOW - 2 * SECOND - 1}),
         ("no_reference", amend(), {"best_ask_px": 0}),

@@ -183,3 +183,9 @@ def test_news_are_told_by_the_revision() -> None:
     gate.pace.note_cancel()
     seen.append(gate.revision)
     assert seen == sorted(set(seen))
+
+
+def test_the_first_day_is_seen_as_new_whichever_it_is() -> None:
+    held = latches()
+    assert held.roll_day(0), "1970 is a day too"
+    assert not held.roll_day(DAY - 1)
