@@ -42,7 +42,8 @@ from .system_clock import SystemClock
 
 HEAD_LINES = 5_000
 DAMAGED_SHOWN_MAX = 10
-PROGRESS_S = 1.0
+PROGRESS_S = 0.2
+PROGRESS_LINE_S = 5.0
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -211,6 +212,19 @@ def learn_instruments(
 
 
 @dataclass(slots=True)
+class Damage:
+    """What was skipped: how often, and the first places."""
+
+    count: int = 0
+    places: list[str] = field(default_factory=list)
+
+    def note(self, error: DataFileError) -> None:
+        self.count += 1
+        if len(self.places) < DAMAGED_SHOWN_MAX:
+            self.places.append(str(error))
+
+
+@dataclass(slots=True)
 class Outcome:
     """A finished pass."""
 
@@ -220,7 +234,7 @@ class Outcome:
     options: BacktestOptions
     head: Head
     seconds: float
-    damaged: list[str]
+    damage: Damage
 
 
 def run_backtest(
@@ -271,11 +285,8 @@ def run_pass(
             sizing=options.sizing,
         )
         accounts.append(Account(assumed.name, engine, wire))
-    damaged: list[str] = []
-
-    def on_damage(error: DataFileError) -> None:
-        if len(damaged) < DAMAGED_SHOWN_MAX:
-            damaged.append(str(error))
+    damage = Damage()
+    on_damage = damage.note
 
     run = Backtest(
         market.decoder,
@@ -289,11 +300,14 @@ def run_pass(
         on_damage=on_damage if options.skip_damaged else None,
         ask_all=options.ask_all,
     )
-    if progress:
-        run.on_progress = Progress(run)
+    bar = Progress(run) if progress else None
+    run.on_progress = bar
     started_s = _now_s()
     run.run(chunks(files, on_damage if options.skip_damaged else None))
-    return Outcome(run, config, instruments, options, head, _now_s() - started_s, damaged)
+    seconds = _now_s() - started_s
+    if bar is not None:
+        bar.clear()
+    return Outcome(run, config, instruments, options, head, seconds, damage)
 
 
 class Progress:
@@ -301,24 +315,31 @@ class Progress:
 
     def __init__(self, run: Backtest) -> None:
         self._run = run
-        self._due_s = _now_s() + PROGRESS_S
+        self._on_terminal = sys.stderr.isatty()
+        self._every_s = PROGRESS_S if self._on_terminal else PROGRESS_LINE_S
+        self._due_s = _now_s() + self._every_s
         self._started_s = _now_s()
 
     def __call__(self) -> None:
         now_s = _now_s()
         if now_s < self._due_s:
             return
-        self._due_s = now_s + PROGRESS_S
+        self._due_s = now_s + self._every_s
         cursor, run = self._run.cursor, self._run
         market_s = (cursor.recv_ns - run.first_ns) / 1e9
         rate = cursor.frames / (now_s - self._started_s)
+        start = "\r" if self._on_terminal else ""
         print(
-            f"\rfastbook: {cursor.frames:,} frames, {market_s:,.0f} s of market,"
+            f"{start}fastbook: {cursor.frames:,} frames, {market_s:,.0f} s of market,"
             f" {rate:,.0f} frames/s ",
-            end="" if sys.stderr.isatty() else "\n",
+            end="" if self._on_terminal else "\n",
             file=sys.stderr,
             flush=True,
         )
+
+    def clear(self) -> None:
+        if self._on_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 # --- what is said ---
@@ -374,8 +395,8 @@ def summary_of(outcome: Outcome, report: Path | None) -> Json:
         "gaps": counters["gaps"],
         "pauses": len(run.pauses),
         "fundings": run.fundings,
-        "damaged": len(outcome.damaged),
-        "damaged_at": outcome.damaged,
+        "damaged": outcome.damage.count,
+        "damaged_at": outcome.damage.places,
     }
 
 
@@ -456,7 +477,7 @@ def backtest(args: argparse.Namespace) -> int:
         print_json(summary, indent=True)
     else:
         print_summary(summary)
-    for text in outcome.damaged:
+    for text in outcome.damage.places:
         print(f"fastbook: {text}", file=sys.stderr)
     for name, error in summary["strategy_errors"].items():
         print(f"fastbook: strategy {name} raised and was switched off: {error}", file=sys.stderr)
