@@ -46,6 +46,14 @@ gate-million: $(VENV)/.test  ## A million random orders through the risk gate: n
 mutants: $(VENV)/.test  ## Small mistakes put into gate, orders and limiter: are they found? (slow)
 	$(BIN)/python -m tests.mutation $(ARGS)
 
+COUNT ?= 1000
+kill-tests: $(VENV)/.test  ## kill -9 of real engines at named points and random moments (COUNT=1000)
+	FASTBOOK_KILLS=$(COUNT) $(BIN)/python -m pytest -q -s tests/kill/test_kill.py
+
+ORDERS ?= 100000
+storm: $(VENV)/.test  ## Orders of which three in ten lose their answer: all end, none twice (ORDERS=100000)
+	$(BIN)/python -m tests.kill.storm $(ORDERS)
+
 dev: $(VENV)/.check  ## Install editable; rebuilds the extensions on import
 	ln -sfn ../runtime src/fastbook/runtime
 	$(INSTALL) -Ceditable.rebuild=true -Cbuild-dir=build/dev -e '.[test]'
@@ -128,4 +136,4 @@ $(VENV)/.bench: $(VENV)/.test bench/requirements.txt
 
 STUBS = fastbook.core fastbook.bybit.frames fastbook.replay
 
-.PHONY: help demo test check conserve gate-million mutants simulate-faults planted-bugs dev bench benchmarks-doc chart bench-stores instructions instructions-update asan wheel annotate clean
+.PHONY: help demo test check conserve kill-tests storm gate-million mutants simulate-faults planted-bugs dev bench benchmarks-doc chart bench-stores instructions instructions-update asan wheel annotate clean

@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
@@ -43,11 +44,15 @@ from fastbook.types import (
     Execution,
     OrderAccepted,
     OrderIntent,
+    OrderState,
     OrderType,
     Side,
     TimeInForce,
     TradingState,
 )
+
+SECONDS_MAX = 900.0
+"""An engine whose test has gone ends by itself."""
 
 
 class Restless(Strategy):
@@ -205,7 +210,7 @@ async def trade(config: Config, stop: asyncio.Event) -> int:
         custody = open_custody(
             config, stack.enter_context(contextlib.ExitStack()), at_venue=credentials is not None
         )
-        options = RunOptions(title="killed", flatten=False)
+        options = RunOptions(title="killed", flatten=False, seconds=SECONDS_MAX)
         app = App(config, endpoints, credentials, options, custody=custody)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, app.halt, "SIGUSR1")
         running = asyncio.create_task(app.run(stop))
@@ -222,6 +227,13 @@ async def trade(config: Config, stop: asyncio.Event) -> int:
             strays=custody.keeper.strays,
             orders=summary["orders"],
             fills=summary["fills"],
+            unknown=app.engine.stats.unknown,
+            never_accepted=app.engine.stats.never_accepted,
+            rejected=Counter(
+                order.reason[:60]
+                for order in app.orders._orders.values()
+                if order.state is OrderState.REJECTED
+            ).most_common(3),
         )
     return 0
 
@@ -231,7 +243,7 @@ def engine(config: str, ledger: str, point: str) -> int:
     if point:
         arm(Point(point))
     seed = int.from_bytes(os.urandom(4), "big")
-    assembly.build_strategies = lambda config: [Restless(seed)]
+    setattr(assembly, "build_with_budgets", lambda config: ([Restless(seed)], {}))  # noqa: B010
     params = ExecutorParams(order_ttl_ms=1_000, commands_per_second_max=200)
     setattr(assembly, "Executor", functools.partial(Executor, params=params))  # noqa: B010
     return run_until_stopped(lambda stop: trade(load(config), stop))

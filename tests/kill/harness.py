@@ -165,12 +165,12 @@ def config_text(exchange: Exchange, folder: Path) -> str:
 class Engines:
     """Starts engines, one at a time, in forks of one process that has everything loaded."""
 
-    def __init__(self, exchange: Exchange, folder: Path) -> None:
+    def __init__(self, exchange: Exchange, folder: Path, more: str = "") -> None:
         self.exchange = exchange
         self.config = folder / "c.toml"
         self.ledger = folder / "ledger"
         self.ledger.touch()
-        self.config.write_text(config_text(exchange, folder))
+        self.config.write_text(config_text(exchange, folder) + more)
         self.place = place_of(load(self.config, {}))
         self.program = ("-m", "tests.kill.engine_process")
         self.pid = 0
@@ -249,6 +249,10 @@ class Engines:
         assert (await self.until("active", "exited"))["said"] == "active"
         await asyncio.sleep(0.5)
         ended = await self.check_end_of_running()
+        return await self.check_books(ended)
+
+    async def check_books(self, ended: Json) -> Json:
+        """Notes, exchange and engine at the end of everything: the same, and nothing open."""
         assert ended["working"] == 0, ended
         assert await self.exchange.open_ids() == []
         assert read_open_orders(self.place) == []
@@ -256,11 +260,12 @@ class Engines:
         assert len(ids) == len(set(ids)), "an id was used twice"
         written = self.ledger.read_text().split()
         assert len(written) == len(set(written)), "an id was given out twice"
+        assert all(client_id.startswith("restless-") for client_id in written)
         unknown = set(ids) - set(written)
         assert not unknown, f"sent and never written down: {sorted(unknown)}"
         here = {symbol: Decimal(qty) for symbol, qty in ended["positions"].items()}
         assert here == await self.exchange.positions()
-        return {"ids": len(written), "at_exchange": len(ids), "strays": ended["strays"]}
+        return ended | {"ids": len(written), "at_exchange": len(ids)}
 
 
 POINTS = (
