@@ -27,7 +27,7 @@ from fastbook.replay.backtest.queues import Queue
 from fastbook.replay.backtest.venue import Assumptions, SimVenue
 from fastbook.replay.backtest.wire import NEVER_NS, Wire
 from fastbook.runtime.assembly import build_market
-from fastbook.runtime.backtest import recorded_latencies
+from fastbook.runtime.backtest_command import recorded_latencies
 from fastbook.runtime.config import parse
 from fastbook.runtime.data_files import chunks, expand
 from fastbook.runtime.output import print_json

@@ -82,6 +82,7 @@ COMPOSITION = (
     *("runtime.demo", "runtime.audit", "runtime.chaos", "runtime.simulate", "runtime.replay"),
     *("runtime.verify", "runtime.record", "runtime.backtest", "runtime.data_files"),
     *("runtime.backtest_page", "runtime.plots", "runtime.convert"),
+    "runtime.backtest_command",
     "runtime.sweeps",
     *("runtime.screen", "runtime.summary", "runtime.report", "runtime.benchmark"),
     "runtime.assembly",

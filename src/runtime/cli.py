@@ -472,7 +472,7 @@ def add_backtest(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run_backtest(args: argparse.Namespace) -> int:
-    from .backtest import backtest
+    from .backtest_command import backtest
 
     return backtest(args)
 

@@ -19,14 +19,8 @@ from fastbook._version import __version__
 from fastbook.errors import ConfigError, DataFileError
 from fastbook.types import Instrument
 
-from ..backtest import (
-    FEED_MS_ASSUMED,
-    BacktestOptions,
-    find_instruments,
-    fit_config,
-    look_at,
-    options_of,
-)
+from ..backtest import FEED_MS_ASSUMED, BacktestOptions, find_instruments, fit_config, look_at
+from ..backtest_command import options_of
 from ..config import Config, load
 from ..data_files import expand
 from ..logs import set_up_logging
