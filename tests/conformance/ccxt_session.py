@@ -14,7 +14,7 @@ from tests.conformance.local_exchange import Key, LocalExchange
 
 # Any in this file: ccxt's structures are plain dicts.
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 SWAP, SPOT, INVERSE = "BTC/USDT:USDT", "BTC/USDT", "BTC/USD:BTC"
 Day = Callable[[Any], Coroutine[Any, Any, None]]
 

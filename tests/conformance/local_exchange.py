@@ -21,7 +21,7 @@ from urllib.request import urlopen
 
 import orjson
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 LOOK_S = 0.01
 T = TypeVar("T")
 Sides = tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]

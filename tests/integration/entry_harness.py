@@ -36,7 +36,7 @@ from fastbook.types import (
     TimeInForce,
 )
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 E = TypeVar("E")
 
 

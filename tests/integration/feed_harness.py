@@ -18,7 +18,7 @@ from fastbook.core.states import BookState
 from fastbook.runtime.bybit.listener import MakeListener
 from fastbook.runtime.bybit.public import PublicFeed, PublicFeedConfig
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 LOOK_S = 0.01
 
 BTC, ETH, SOL = "orderbook.50.BTCUSDT", "orderbook.50.ETHUSDT", "orderbook.50.SOLUSDT"

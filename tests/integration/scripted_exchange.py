@@ -14,7 +14,7 @@ import orjson
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
 Level = tuple[str, str]
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def book_frame(

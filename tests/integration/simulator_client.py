@@ -20,7 +20,7 @@ from fastbook.runtime.simulator.keys import ApiKey, Endpoints
 from fastbook.runtime.simulator.options import SimulatorOptions
 from fastbook.runtime.simulator.server import Simulator
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 Json = dict[str, Any]
 
 

@@ -264,10 +264,10 @@ def test_a_mistake_of_ours_ends_the_run_in_one_sentence(method: str) -> None:
         setattr(whole.app.engine, method, boom)
         await whole.until(lambda: whole.app.fatal, "noticed")
 
-    whole = run(Whole(), trouble, after_s=10.0)
+    whole = run(Whole(), trouble, after_s=60.0)
     assert isinstance(whole.error, FastbookError)
     assert str(whole.error).startswith("internal error: RuntimeError: boom (test_faults")
-    assert whole.seconds < 8.0
+    assert whole.seconds < 50.0  # it did not wait to be told to stop
     assert whole.resting == []  # what stays open are positions, and the stops that protect them
     whole.check_nothing_left()
 

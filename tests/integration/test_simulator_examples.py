@@ -14,7 +14,7 @@ import orjson
 import pytest
 from tests.integration.simulator_client import Client, Json, auth_request, exchange, run
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 MARKET: Json = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market"}
 
 NOT_SPOKEN = (  # kinds of message that the exchange does not have

@@ -26,8 +26,8 @@ from fastbook.types import Command, PlaceOrder, TradingState
 
 SYMBOLS = 10
 RATE = 2_000.0
-DEADLINE_S = 30.0
-SETTLE_S_MAX = 3.0
+DEADLINE_S = 90.0
+SETTLE_S_MAX = 15.0
 POLL_S = 0.005
 
 Trouble = Callable[["Whole"], Awaitable[None]]
@@ -132,7 +132,7 @@ class Whole:
         differences = compare(app, self.account)
         return {"agrees": not differences, "differences": differences}
 
-    async def until(self, condition: Callable[[], object], what: str, within_s: float = 8) -> None:
+    async def until(self, condition: Callable[[], object], what: str, within_s: float = 30) -> None:
         try:
             async with asyncio.timeout(within_s):
                 while not condition():  # noqa: ASYNC110 - of another's state: it has no event

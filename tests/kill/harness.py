@@ -25,7 +25,7 @@ from fastbook.runtime.system_clock import SystemClock
 from fastbook.types import Category, OrderType, PlaceOrder, Side, TimeInForce
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 SYMBOLS = 12
 Json = dict[str, Any]  # Any: JSON
 
