@@ -11,6 +11,7 @@ from typing import Any
 
 from fastbook import BookState
 from fastbook.bybit.instruments import parse_instruments
+from fastbook.bybit.limits import RateLimits
 from fastbook.bybit.private import PrivateDecoder
 from fastbook.bybit.trades import parse_trades
 from fastbook.clock import Clock
@@ -33,7 +34,7 @@ from fastbook.types import (
 )
 
 from .assembly import build_engine, build_market, build_strategies
-from .bybit.gateway import RestGateway
+from .bybit.gateway import BATCH_MAX, RestGateway
 from .bybit.private import PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
 from .bybit.rest import RestClient
@@ -55,6 +56,7 @@ from .world import World
 
 log = logging.getLogger("fastbook.app")
 
+DEMO = "demo"
 TRADE_LINK = "trade"
 TIMER_S = 0.05
 STATUS_S = 0.25
@@ -139,6 +141,7 @@ class App:
             ca_file=self.config.venue.ca_file,
             rng=self._rng,
             make_http=self._world.make_http,
+            limits=RateLimits(self.category),
         ) as rest:
             await rest.sync_time()
             self._venue_clock = rest.venue_time
@@ -229,6 +232,8 @@ class App:
 
     def _make_gateway(self, rest: RestClient) -> RestGateway:
         execution = self.config.execution
+        # Demo accounts have no batches on spot.
+        demo_spot = self.config.venue.environment == DEMO and self.category is Category.SPOT
         return RestGateway(
             rest,
             self.instruments,
@@ -240,6 +245,7 @@ class App:
             requests_in_flight_max=execution.requests_in_flight_max,
             cancels_in_flight_max=execution.cancels_in_flight_max,
             queue_max=execution.queue_max,
+            batch_max=1 if demo_spot else BATCH_MAX,
         )
 
     def _make_trade(self, rest: RestClient, credentials: Credentials) -> TradeStream | None:
