@@ -238,6 +238,9 @@ class Checks:
         book = app.books[order.instrument]
         if book.state is not BookState.SYNCED:
             self.fail("I2", f"{name}: from a book that is {book.state.name}")
+        wires = self._simulation.net.of("public")
+        if not any(wire.process.app is app and not wire.client.closed for wire in wires):
+            self.fail("I2", f"{name}: without any connection to the market")
         options = self._simulation.options
         stale_s = options.stale_after_ms / 1000
         if (app._now() - book.recv_ns) / 1e9 > stale_s:
@@ -253,6 +256,8 @@ class Checks:
         if not order.reduce_only:
             if engine.state is not TradingState.ACTIVE:
                 self.fail("I13", f"{name}: an entry while {engine.state.value}")
+            if app.private is not None and not app.private.up:
+                self.fail("I13", f"{name}: an entry while nobody hears of the account")
             if self._latched:
                 self.fail("I13", f"{name}: an entry after {self._latched}")
 
@@ -277,8 +282,16 @@ class Checks:
         self._check_grid(params)
         process = self._simulation.process
         order = process.app.orders.get(link) if process is not None and process.built else None
+        if order is not None and process is not None and process.alive:
+            self._check_written(process, link)
         if order is not None and order.reduce_only is not (params.get("reduceOnly") is True):
             self.fail("I18", f"{link}: reduce-only {order.reduce_only} there is not {params}")
+
+    def _check_written(self, process: Process, link: str) -> None:
+        """I20: what arrives is in the store already, so that kill -9 at any instant finds it."""
+        kept = process.custody.keeper.store._db
+        if kept.execute("SELECT 1 FROM orders WHERE client_id = ?", (link,)).fetchone() is None:
+            self.fail("I20", f"{link} arrived and was not written down")
 
     def _check_grid(self, params: dict[str, Any]) -> None:
         simulation = self._simulation
