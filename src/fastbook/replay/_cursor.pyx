@@ -16,7 +16,7 @@ from libc.string cimport memchr, memcmp
 
 from fastbook.bybit.frames cimport BookDecoder, Topic
 from fastbook.core.book cimport APPLY_MALFORMED, APPLY_OTHER, APPLY_TRADE, Book
-from fastbook.core.signals cimport SIGNAL_COUNT, SIGNAL_ZSCORE
+from fastbook.core.signals cimport SIGNAL_COUNT, SIGNAL_IMBALANCE, SIGNAL_ZSCORE
 
 cdef enum:
     TS_WITHIN = 256         # how far into a frame its time is looked for
@@ -69,6 +69,7 @@ cdef class FrameCursor:
     cdef readonly int64_t frames    # order book frames applied
     cdef readonly int64_t skipped   # reads that nobody had to be asked about
     cdef double quiet_below
+    cdef double quiet_lean
     cdef bytearray watched          # by book index: somebody wants every read
     cdef readonly int64_t delay_ns  # how old the last order book frame was when it came
 
@@ -137,22 +138,24 @@ cdef class FrameCursor:
                 self.frames += 1
                 self.learn_delay()
 
-    def skip_quiet(self, double below, bytearray watched not None):
+    def skip_quiet(self, double below, bytearray watched not None, double lean=-2.0):
         """Pass over reads whose books are all flat and calm.
 
-        A book is calm when |ZSCORE| of its row is below `below` or nan, and `watched` at its index
-        is 0; the caller writes there. Books beyond `watched` are nobody's. Asks the decoder's
+        A book is calm when `watched` at its index is 0 (the caller writes there), and |ZSCORE| of
+        its row is below `below` or nan, or IMBALANCE against the stretch is below `lean` or nan. Books beyond `watched` are nobody's. Asks the decoder's
         signals; ValueError if it has none, or of fewer books.
         """
         if self.decoder.signals is None or self.decoder.signals.books < len(watched):
             raise ValueError("the decoder has no signals for these books")
         self.quiet_below = below
+        self.quiet_lean = lean
         self.watched = watched
 
     cdef bint quiet(self):
         """Whether nobody has to be asked about the books just touched; then they are forgotten."""
         cdef Py_ssize_t i, index
-        cdef double z
+        cdef double z, lean
+        cdef double* signals
         cdef Topic* row
         if self.watched is None:
             return False
@@ -164,9 +167,12 @@ cdef class FrameCursor:
                 continue
             if watched[index]:
                 return False
-            z = self.decoder.signals.rows_[index * <int> SIGNAL_COUNT + <int> SIGNAL_ZSCORE]
+            signals = self.decoder.signals.rows_ + index * <int> SIGNAL_COUNT
+            z = signals[<int> SIGNAL_ZSCORE]
             if z >= self.quiet_below or z <= -self.quiet_below:
-                return False
+                lean = signals[<int> SIGNAL_IMBALANCE]
+                if self.quiet_lean < -1.0 or (lean if z < 0.0 else -lean) >= self.quiet_lean:
+                    return False
         for i in range(self.decoder.touched_len):
             row = &self.decoder.table[self.decoder.touched_rows[i]]
             row.touched = False

@@ -112,6 +112,9 @@ class Strategy:
     quiet_below : float
         While flat and without orders in an instrument, `on_book` answers nothing, and changes
         nothing, as long as |ZSCORE| is below this or nan. A backtest then need not ask. 0 = ask.
+    quiet_lean : float
+        The same while the imbalance against the stretch (IMBALANCE at a z-score below 0, else its
+        negative) is below this. -2 = it does not matter.
     Params : type, optional
         Frozen dataclass of its parameters. With it, a configuration section can set them, and
         the strategy is made as `cls(params)`; without it, as `cls()`.
@@ -125,6 +128,7 @@ class Strategy:
     stop_loss_pct: float = 0.0
     take_profit_pct: float = 0.0
     quiet_below: float = 0.0
+    quiet_lean: float = -2.0
     Params: type | None = None
 
     def on_start(self, instruments: Sequence[Instrument]) -> None:

@@ -92,6 +92,7 @@ class MeanReversion(Strategy):
         self.stop_loss_pct = self.params.stop_loss_pct
         self.take_profit_pct = self.params.take_profit_pct
         self._entry_z = self.quiet_below = self.params.entry_z
+        self.quiet_lean = self.params.imbalance_min
         self._cooldown_ns = self.params.cooldown_ms * 1_000_000
         self._exit_retry_ns = self.params.exit_retry_ms * 1_000_000
         self._entered_ns: dict[int, int] = {}  # instrument -> when it last asked

@@ -145,7 +145,8 @@ class Backtest:
         if ask_all or any(s.bar_ms for s in strategies):
             quiet_below = 0.0  # bars are made of every book
         if quiet_below > 0.0:
-            cursor.skip_quiet(quiet_below, self._watched)
+            lean = min(s.quiet_lean for s in strategies)
+            cursor.skip_quiet(quiet_below, self._watched, lean)
         self._asks_trades = any(
             type(s).on_trade is not Strategy.on_trade
             for account in accounts
