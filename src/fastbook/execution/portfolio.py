@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from fastbook.errors import ConfigError
+from fastbook.execution.position import Position, net_of_legs, older, since
 from fastbook.execution.record import TradeRecord
 from fastbook.types import (
     Category,
@@ -56,31 +56,6 @@ MOVES_QUANTITY = frozenset(
         "CorporateAction",
     }
 )
-
-
-@dataclass(slots=True, eq=False)
-class _Position:
-    instrument: Instrument
-    qty: int = 0
-    cost: Decimal = _ZERO
-    realized: Decimal = _ZERO
-    fees: Decimal = _ZERO
-    funding: Decimal = _ZERO
-    mark: Decimal | None = None
-    trip: Decimal = _ZERO  # net result since the position was last flat
-    venue: PositionSnapshot | None = None  # of both legs together, where the symbol is hedged
-    legs: dict[int, PositionSnapshot] = field(default_factory=dict)  # by positionIdx
-    hedged: bool = False
-    differs_since_ns: int | None = None
-    dust: Decimal = _ZERO  # of spot: what is held beside whole units, 0 to 1
-    venue_dust: Decimal = _ZERO
-    unpriced: bool = False  # of spot: held before any price was known, so its cost is not either
-    leverage: Decimal | None = None  # the venue's, as last told
-    stops: tuple[int, int] = (0, 0)  # stop loss and take profit resident at the venue
-
-    @property
-    def inverse(self) -> bool:
-        return self.instrument.category is Category.INVERSE
 
 
 class Portfolio:
@@ -129,7 +104,7 @@ class Portfolio:
             "foreign_fees": 0,
         }
         self._grace_ns = mismatch_grace_ms * 1_000_000
-        self._positions = [_Position(i) for i in instruments]
+        self._positions = [Position(i) for i in instruments]
         self._open: set[int] = set()
         self._wallet: WalletSnapshot | None = None
         self._wallet_differs_since_ns: int | None = None
@@ -210,7 +185,7 @@ class Portfolio:
         p = self._positions[instrument]
         p.mark = _EXACT.scaleb(Decimal((bid_px + ask_px) * 5), -1 - p.instrument.price_scale)
         if p.unpriced:
-            self._price_holding(p, p.mark)
+            p.price_coins(p.mark)
 
     def mark(self, instrument: int) -> Decimal | None:
         """The last good mark; None before the first."""
@@ -288,7 +263,7 @@ class Portfolio:
         self._agree_wallet()
         return True
 
-    def _fee_in_money(self, p: _Position, execution: Execution) -> tuple[int, Decimal]:
+    def _fee_in_money(self, p: Position, execution: Execution) -> tuple[int, Decimal]:
         """Quantity received and fee in the settle coin.
 
         A spot buy may pay in the base coin: then less was received, in whole units and dust, and
@@ -310,9 +285,9 @@ class Portfolio:
         self.counters["foreign_fees"] += 1
         return execution.qty, _ZERO
 
-    def _move(self, p: _Position, change: int, px: int, strategy: str) -> None:
+    def _move(self, p: Position, change: int, px: int, strategy: str) -> None:
         if p.unpriced:
-            self._price_holding(p, p.instrument.px_decimal(px))
+            p.price_coins(p.instrument.px_decimal(px))
         value = p.instrument.notional(px, abs(change))
         if p.qty and (p.qty > 0) != (change > 0):
             closing = min(abs(change), abs(p.qty))
@@ -330,7 +305,7 @@ class Portfolio:
             self._open.discard(p.instrument.index)
             p.stops = (0, 0)  # they end with the position
 
-    def _reduce(self, p: _Position, qty: int, value: Decimal, strategy: str) -> None:
+    def _reduce(self, p: Position, qty: int, value: Decimal, strategy: str) -> None:
         held = abs(p.qty)
         sign = 1 if p.qty > 0 else -1
         if qty == held:
@@ -363,12 +338,12 @@ class Portfolio:
         p = self._positions[snapshot.instrument]
         idx = snapshot.position_idx
         known = p.legs.get(idx)
-        if known is not None and _older(snapshot, known):
+        if known is not None and older(snapshot, known):
             return
         # Another mode of the symbol: what was said in the old one is over.
         p.legs = {i: leg for i, leg in p.legs.items() if bool(i) == bool(idx)} | {idx: snapshot}
         p.hedged = idx != 0
-        p.venue = snapshot if idx == 0 else _net(p.legs)
+        p.venue = snapshot if idx == 0 else net_of_legs(p.legs)
         p.stops = (p.venue.stop_loss_px, p.venue.take_profit_px)
         if snapshot.leverage is not None:
             p.leverage = snapshot.leverage
@@ -410,7 +385,7 @@ class Portfolio:
             p.legs = {}
         self._wallet = self._wallet_differs_since_ns = None
 
-    def _agree(self, p: _Position) -> None:
+    def _agree(self, p: Position) -> None:
         # In a busy market both sides move all the time: to agree at one instant is enough.
         if p.venue is not None and p.venue.qty == p.qty:
             p.differs_since_ns = None
@@ -435,11 +410,11 @@ class Portfolio:
             if p.venue is None:
                 continue
             differs = p.venue.qty != p.qty
-            p.differs_since_ns = _since(differs, p.differs_since_ns, now_ns)
+            p.differs_since_ns = since(differs, p.differs_since_ns, now_ns)
             new |= self._flag(p.instrument.index, p.differs_since_ns, now_ns)
         if self._wallet is not None and self.start is not None:
             differs = self._cash_differs(self._wallet)
-            self._wallet_differs_since_ns = _since(differs, self._wallet_differs_since_ns, now_ns)
+            self._wallet_differs_since_ns = since(differs, self._wallet_differs_since_ns, now_ns)
             new |= self._flag(-1, self._wallet_differs_since_ns, now_ns)
         return new
 
@@ -490,7 +465,7 @@ class Portfolio:
             theirs = 0 if p.venue is None and missing_is_flat else p.qty
             if p.venue is not None:
                 theirs = p.venue.qty
-            p.differs_since_ns = _since(theirs != p.qty, p.differs_since_ns, now_ns)
+            p.differs_since_ns = since(theirs != p.qty, p.differs_since_ns, now_ns)
             if p.differs_since_ns is None:
                 continue
             if at_once or now_ns - p.differs_since_ns >= self._grace_ns:
@@ -500,7 +475,7 @@ class Portfolio:
         wallet, balance = self._wallet, self.balance
         if wallet is not None and balance is not None and self.coin_is_margin:
             off = _EXACT.subtract(wallet.balance, balance)
-            since_ns = _since(abs(off) > _DUST, self._wallet_differs_since_ns, now_ns)
+            since_ns = since(abs(off) > _DUST, self._wallet_differs_since_ns, now_ns)
             if since_ns is not None and (at_once or now_ns - since_ns >= self._grace_ns):
                 said.append(f"{self.coin}: balance {balance}, venue {wallet.balance}: adopted")
                 self.counters["adopted_balances"] += 1
@@ -512,58 +487,12 @@ class Portfolio:
             self.mismatched.clear()
         return said, agreed
 
-    @staticmethod
-    def _price_holding(p: _Position, px: Decimal) -> None:
-        """Coins that were there before us count from the first price that we learn."""
-        p.cost = _EXACT.multiply(px, p.instrument.qty_decimal(p.qty))
-        p.unpriced = False
-
-    @staticmethod
-    def _entry_of_holding(p: _Position) -> Decimal:
-        """Coins that turn up count from now on: at what ours cost, or at the mark."""
-        if p.qty > 0:
-            return _EXACT.divide(p.cost, p.instrument.qty_decimal(p.qty))
-        return _ZERO if p.mark is None else p.mark
-
-    def _take_over(self, p: _Position, qty: int) -> str:
+    def _take_over(self, p: Position, qty: int) -> str:
         said = f"{p.instrument.symbol}: position {p.qty}, venue {qty}: adopted"
         self.counters["adopted_positions"] += 1
-        entry_px = _ZERO if p.venue is None else p.venue.entry_px
-        if p.instrument.category is Category.SPOT:
-            entry_px = entry_px or self._entry_of_holding(p)
-            p.dust = p.venue_dust
-            p.unpriced = not entry_px
-        p.qty = qty
-        size = p.instrument.qty_decimal(abs(qty))
-        if not p.inverse:
-            p.cost = _EXACT.multiply(entry_px, size)
-        elif entry_px:
-            p.cost = _EXACT.divide(size, entry_px).quantize(_QUANTUM, context=_EXACT)
-        else:
-            p.cost = _ZERO
-        p.trip = _ZERO
-        p.differs_since_ns = None
+        p.take_over(qty)
         if qty:
             self._open.add(p.instrument.index)
         else:
             self._open.discard(p.instrument.index)
         return said
-
-
-def _older(one: PositionSnapshot, other: PositionSnapshot) -> bool:
-    """By sequence number; by time where one of the two has none (a position never told of)."""
-    if one.seq < 0 or other.seq < 0:
-        return one.updated_ms < other.updated_ms
-    return (one.seq, one.updated_ms) < (other.seq, other.updated_ms)
-
-
-def _net(legs: Mapping[int, PositionSnapshot]) -> PositionSnapshot:
-    """Both legs of a hedged symbol as one: the larger one's words, the quantity of both."""
-    larger = max(legs.values(), key=lambda leg: abs(leg.qty))
-    return replace(larger, qty=sum(leg.qty for leg in legs.values()))
-
-
-def _since(differs: bool, since_ns: int | None, now_ns: int) -> int | None:
-    if not differs:
-        return None
-    return now_ns if since_ns is None else since_ns
