@@ -17,6 +17,7 @@ from fastbook.types import (
     Category,
     Instrument,
     OrderIntent,
+    OrderType,
     Refused,
     Side,
     TradingState,
@@ -469,3 +470,28 @@ def test_not_even_one_unit_is_added_where_the_other_side_is_beyond() -> None:
         "position_pct_max"
     )
     assert rule(ask(RiskGate(limits()), short, unit=tiny, account=held(19_996))) == "approved"
+
+
+def test_market_orders_have_a_size_of_their_own() -> None:
+    unit = instrument(qty_max_market=99)
+    market = intent(order_type=OrderType.MARKET)
+    assert rule(ask(RiskGate(limits()), market, unit=unit)) == "qty_max"
+    assert rule(ask(RiskGate(limits()), intent(), unit=unit)) == "approved"
+
+
+def test_duplicates_are_remembered_within_bounds() -> None:
+    gate = RiskGate(limits(orders_per_second_max=10_000, entries_per_minute_max=None))
+    for n in range(4_097):
+        gate.pace.note_order("BTCUSDT", Side.BUY, 50_010, 100 + n, NOW, exits=False)
+    assert rule(ask(gate, intent(qty=100))) == "approved", "the oldest of 4,097 is forgotten"
+    assert rule(ask(gate, intent(qty=102))) == "duplicate_window_ms"
+
+
+def test_a_runaway_is_counted_over_a_restart() -> None:
+    gate = RiskGate(limits(entries_per_minute_max=2))
+    for n in range(2):
+        assert rule(ask(gate, intent(qty=100 + n), now_ns=NOW + n)) == "approved"
+    again = RiskGate(gate.limits)
+    again.restore(gate.state())
+    assert rule(ask(again, intent(), now_ns=NOW + SECOND)) == "entries_per_minute_max"
+    assert again.pace.day_orders == again.pace.day_messages == 2
