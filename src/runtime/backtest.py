@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import orjson
 
 from fastbook.bybit.instruments import parse_instruments
-from fastbook.errors import ConfigError, DataFileError
+from fastbook.errors import ConfigError, DataFileError, FixedPointError
 from fastbook.replay._cursor import FrameCursor
 from fastbook.replay.backtest.latency import Latency
 from fastbook.replay.backtest.queues import Queue
@@ -194,6 +194,8 @@ def learn_instruments(
             markets = recorded_markets(market_frames(frames), (category,))
         except ConfigError:
             continue  # trades only, or another category
+        except FixedPointError as e:
+            raise DataFileError(str(path), f"a number near its start is none: {e}") from None
         for recorded in markets:
             instrument = recorded.market.instrument
             found.setdefault(instrument.symbol, instrument)

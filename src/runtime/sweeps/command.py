@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import math
 import os
 import sys
 import time
@@ -324,16 +325,20 @@ def _print(s: Json) -> None:
     else:
         params = ", ".join(f"{k}={v}" for k, v in best["params"].items())
         print(f"best in sample: point {best['point']}, {params}")
-        print(f"  net P&L {best['net_pnl']:,.2f}, Sharpe {best['sharpe']:.2f}; of {s['trials']:,}"
-              f" worthless trials the best would have {s['expected_best_sharpe']:.2f}")  # fmt: skip
-        print(f"  deflated Sharpe ratio {best['deflated_sharpe']:.1%}")
+        print(f"  net P&L {best['net_pnl']:,.2f}, Sharpe {_ratio(best['sharpe'])}; of {s['trials']:,}"
+              f" worthless trials the best would have {_ratio(s['expected_best_sharpe'])}")  # fmt: skip
+        print(f"  deflated Sharpe ratio {_ratio(best['deflated_sharpe'], '.1%')}")
     if walk is not None:
         chosen = sum(fold["point"] is not None for fold in walk["folds"])
-        print(f"walk-forward: net P&L {walk['net_pnl']:,.2f}, Sharpe {walk['sharpe']:.2f}"
+        print(f"walk-forward: net P&L {walk['net_pnl']:,.2f}, Sharpe {_ratio(walk['sharpe'])}"
               f" ({chosen} of {counted(len(walk['folds']), 'fold')} had a choice)")  # fmt: skip
-    if s["overfitting"] == s["overfitting"]:  # known, if it is no nan
+    if not math.isnan(s["overfitting"]):
         print(f"probability of overfitting {s['overfitting']:.0%}")
     print(f"table: {s['table']}\nreport: {s['report']}")
+
+
+def _ratio(value: float, form: str = ",.2f") -> str:
+    return "-" if math.isnan(value) else format(value, form)
 
 
 def _tell_failures(results: Results) -> None:

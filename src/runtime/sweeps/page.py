@@ -22,12 +22,12 @@ PAIRS_MAX = 6
 BINS_MAX = 12
 """Columns and rows of a heat map; more values than that share them."""
 POINTS_SHOWN_MAX = 30
-SHADES = 4
+SHADES = 7
 
 OWN_STYLE = """
 .h{stroke:var(--card);stroke-width:1}.hx{fill:var(--rule)}.hp{fill:var(--s2)}.hn{fill:var(--s1)}
-.h1{fill-opacity:.15}.h2{fill-opacity:.35}.h3{fill-opacity:.6}.h4{fill-opacity:.85}
-td.text{text-align:left}
+.h1{fill-opacity:.1}.h2{fill-opacity:.2}.h3{fill-opacity:.32}.h4{fill-opacity:.44}.h5{fill-opacity:.56}.h6{fill-opacity:.68}.h7{fill-opacity:.8}
+.dot.s0{fill:var(--s0)}.plots text.v{fill:var(--ink)}th.text,td.text{text-align:left}
 """
 
 
@@ -74,7 +74,7 @@ def _form(value: Any, form: str) -> str:  # Any: a number, text or None
 
 
 def _words(name: str) -> str:
-    return name.replace("net_pnl", "net P&L").replace("_", " ")
+    return name.replace("_", " ").replace("pnl", "P&L").replace("sharpe", "Sharpe")
 
 
 # --- heat maps ---
@@ -87,7 +87,7 @@ def _maps(results: Results) -> list[str]:
     if len(keys) == 1:
         return [_card(keys[0], f"{name}, all windows", _curve(keys[0], scored, name))]
     pairs = list(itertools.combinations(keys, 2))[:PAIRS_MAX]
-    more = f", mean over the other {len(keys) - 2}" if len(keys) > 2 else ""
+    more = ", mean over the other parameters" if len(keys) > 2 else ""
     return [
         _card(f"{_last(y)} by {_last(x)}", f"{name}, all windows{more}", heat_map(x, y, scored))
         for x, y in pairs
@@ -150,8 +150,8 @@ def heat_map(x_key: str, y_key: str, scored: Sequence[tuple[Tried, float]]) -> s
         )
         if w > 34 and h > 11:
             parts.append(
-                f'<text x="{x + w / 2:.1f}" y="{y + h / 2 + 4:.1f}" text-anchor="middle">'
-                f"{_form(mean, ',.3g')}</text>"
+                f'<text class="v" x="{x + w / 2:.1f}" y="{y + h / 2 + 4:.1f}" text-anchor="middle">'
+                f"{'-' if math.isnan(mean) else plots.number(mean)}</text>"
             )
     for n, label in enumerate(xs.labels):
         parts.append(
@@ -205,7 +205,7 @@ def _last(key: str) -> str:
 def _folds(s: Json) -> str:
     if s["walk_forward"] is None:
         return "<div class='card wide'>No walk-forward: every figure here is in sample.</div>"
-    head = "<tr><th>train</th><th>test</th><th>point</th><th class='text'>parameters</th><th>train</th><th>test</th><th>test P&amp;L</th><th>better in test</th></tr>"
+    head = "<tr><th>train</th><th>test</th><th>point</th><th class='text'>parameters</th><th>train score</th><th>test score</th><th>test P&amp;L</th><th>better in test</th></tr>"
     body = "".join(_fold(fold) for fold in s["walk_forward"]["folds"])
     return f"<div class='card wide'><h2>Walk-forward</h2><table>{head}{body}</table></div>"
 
