@@ -495,3 +495,11 @@ def test_a_runaway_is_counted_over_a_restart() -> None:
     again.restore(gate.state())
     assert rule(ask(again, intent(), now_ns=NOW + SECOND)) == "entries_per_minute_max"
     assert again.pace.day_orders == again.pace.day_messages == 2
+
+
+def test_exits_may_use_ten_orders_more() -> None:
+    gate = RiskGate(limits(orders_open_max=5))
+    assert rule(ask(gate, EXIT, account=held(100, orders_open=15))) == "orders_open_max"
+    assert rule(ask(gate, EXIT, account=held(100, orders_open=14))) == "approved"
+    assert rule(ask(gate, intent(), account=held(0, orders_open=5))) == "orders_open_max"
+    assert rule(ask(gate, intent(), account=held(0, orders_open=4))) == "approved"
