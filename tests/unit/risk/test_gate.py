@@ -503,3 +503,10 @@ def test_exits_may_use_ten_orders_more() -> None:
     assert rule(ask(gate, EXIT, account=held(100, orders_open=14))) == "approved"
     assert rule(ask(gate, intent(), account=held(0, orders_open=5))) == "orders_open_max"
     assert rule(ask(gate, intent(), account=held(0, orders_open=4))) == "approved"
+
+
+def test_the_collar_in_ticks_is_inclusive() -> None:
+    gate = RiskGate(limits(price_collar_ticks=5))
+    wide = {"best_bid_px": 50_000, "best_ask_px": 50_020}
+    assert rule(ask(gate, intent(px=50_060), **wide)) == "approved"
+    assert rule(ask(gate, intent(px=50_070), **wide)) == "price_collar_ticks"
