@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import re
+import select
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,9 @@ from fastbook.runtime.data_files import frames as frames_of
 from fastbook.runtime.sweeps.store import read_results
 
 from .command import (
+    DEADLINE_S,
     RISK,
+    Lines,
     Running,
     children_of,
     document,
@@ -184,59 +189,66 @@ def test_a_dask_cluster_gives_the_same(toml: Path, data: Path, tmp_path: Path) -
     grid = ("--param", f"{Z}=1.5,2,2.5", "--folds", "1")
     here, there = tmp_path / "here", tmp_path / "there"
     done(toml, "--data", data, *grid, "--workers", "1", "--out", here)
-    with scheduler(tmp_path) as address:
+    with Scheduler(tmp_path) as address:
         summary = done(toml, "--data", data, *grid, "--cluster", address, "--out", there)
     assert summary["runs"] == 6
     assert (here / "table.csv").read_bytes() == (there / "table.csv").read_bytes()
 
 
-class scheduler:
+class Scheduler:
     """A scheduler and a worker, processes of the library itself."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __enter__(self) -> str:
-        import subprocess
-        import sys
-
-        places = {"cwd": self._folder, "stdin": subprocess.DEVNULL, "env": environment()}
-        told = self._folder / "scheduler.json"
-        common = ["--scheduler-file", str(told), "--no-dashboard"]
-        module = [sys.executable, "-m", "distributed.cli"]
-        self._processes = [
-            subprocess.Popen(
-                [*module[:2], "distributed.cli.dask_scheduler", *common,
-                 "--host", "127.0.0.1", "--port", "0"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **places,  # type: ignore[call-overload]
+        self._started: list[tuple[subprocess.Popen[str], Lines]] = []
+        try:
+            line = self._start(
+                *("dask_scheduler", "--port", "0", "--no-dashboard"), until="Scheduler at:"
             )
-        ]  # fmt: skip
-        address = ""
-        for line in self._processes[0].stderr:
-            if found := re.search(r"Scheduler at:\s+(tcp://\S+)", line):
-                address = found[1]
-                break
-        assert address, "the scheduler did not start"
-        self._processes.append(
-            subprocess.Popen(
-                [*module[:2], "distributed.cli.dask_worker", address, "--nthreads", "1",
-                 "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **places,  # type: ignore[call-overload]
-            )
-        )  # fmt: skip
-        for line in self._processes[1].stderr:
-            if "Registered to" in line:
-                break
+            address = line.split()[-1]
+            quiet = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
+            self._start("dask_worker", address, *quiet, until="Registered to")
+        except BaseException:
+            self.__exit__()
+            raise
         return address
 
+    def _start(self, module: str, *args: str, until: str) -> str:
+        """The line that says it has started."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{module}", *args, "--host", "127.0.0.1"],
+            cwd=self._folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        lines = Lines(process.stderr)
+        self._started.append((process, lines))
+        return lines.until(until)
+
     def __exit__(self, *error: object) -> None:
-        for process in self._processes:
+        for process, lines in self._started:
             process.kill()
-            process.wait(10)
-            process.stderr.close()
+            process.wait(DEADLINE_S)
+            lines.rest()
 
 
 # --- kills ---
+
+
+def wait_for_writer(pipe: Path) -> None:
+    """Until somebody has opened the pipe, and closed it."""
+    descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        assert poll.poll(DEADLINE_S * 1_000), f"nobody came to {pipe.name}"
+    finally:
+        os.close(descriptor)
 
 
 def test_a_killed_worker_loses_nothing(trap: Path, data: Path, tmp_path: Path) -> None:
@@ -247,11 +259,11 @@ def test_a_killed_worker_loses_nothing(trap: Path, data: Path, tmp_path: Path) -
     os.mkfifo(pipe)
     out = tmp_path / "out"
     with Running("sweep", trap, *args, "--workers", "1", "--out", out, "--json") as run:
-        pipe.open().close()  # point 3 is under way
+        wait_for_writer(pipe)  # point 3 is under way
         pipe.unlink()
         (worker,) = children_of(run.process.pid)
         os.kill(worker, signal.SIGKILL)
-        assert run.process.wait(40) == 0
+        assert run.process.wait(DEADLINE_S) == 0
         said = orjson.loads("\n".join(run.out.rest()))
         assert run.err.rest() == ["fastbook: 1 worker died; the runs were repeated"]
     assert said["done"] == said["runs"] == 6
@@ -267,7 +279,7 @@ def test_a_killed_sweep_goes_on(trap: Path, data: Path, tmp_path: Path) -> None:
     os.mkfifo(pipe)
     out = tmp_path / "out"
     with Running("sweep", trap, *args, "--out", out) as run:
-        pipe.open().close()  # point 3 is under way: 0 to 2 are on the disk, or were never told
+        wait_for_writer(pipe)  # point 3 is under way: 0 to 2 are on the disk, or were never told
         (worker,) = children_of(run.process.pid)
         run.process.kill()
         run.process.wait(10)
@@ -292,7 +304,7 @@ def test_ctrl_c_keeps_what_is_done(trap: Path, data: Path, tmp_path: Path) -> No
     os.mkfifo(pipe)
     args = ("--data", data, "--param", "strategy.trap.n=0:5:1", "--folds", "0", "--workers", "1")
     with Running("sweep", trap, *args, "--out", tmp_path / "out") as run:
-        pipe.open().close()
+        wait_for_writer(pipe)
         (worker,) = children_of(run.process.pid)
         assert run.end(signal.SIGINT) == 1
         assert wait_gone(worker)
