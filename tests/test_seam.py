@@ -20,6 +20,7 @@ COMPOSED_OUTSIDE = {
     *("__main__.py", "cli.py", "run.py", "demo.py", "chaos.py", "simulate.py", "replay.py"),
     *("screen.py", "summary.py", "children.py", "loop.py", "output.py", "logs.py"),
     *("recorder.py", "rates.py", "exchange_control.py", "kill.py", "watchdog.py"),
+    "metrics_server.py",
 }
 """Commands, screens and pipes around a run; they see it only from outside."""
 
