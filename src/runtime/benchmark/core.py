@@ -14,6 +14,7 @@ from fastbook.core.signals import Signal
 from . import frames as generated
 from ._loop import apply_all
 from .peers import FastbookPeer, Peer, check_equal, feed, json_lists, orjson_lists
+from .profiles import DENSE_200
 from .results import Prepare, Report, Run, interleave
 
 OWN = ("orjson", "core", "no signals", "scan", "python")
@@ -240,7 +241,7 @@ def measure_mixed(report: Report, *, rounds: int, symbols: int = 50, frames_each
 def measure_short(report: Report, *, rounds: int, count: int = 1000, times: int = 10) -> None:
     """Rows about the shorter deltas of most markets, beside those of BTCUSDT above."""
     kinds = {
-        "short": (generated.DENSE_200, "short deltas of a dense book (7 levels, as SOL, DOGE)"),
+        "short": (DENSE_200, "short deltas of a dense book (7 levels, as SOL, DOGE)"),
         "spot": (None, "spot frames (short deltas, other key order)"),
     }
     for name, (profile, what) in kinds.items():
