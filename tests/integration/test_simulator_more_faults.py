@@ -191,7 +191,7 @@ def test_a_scripted_exchange_does_what_the_script_says() -> None:
 
     import asyncio
 
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_tls_with_an_authority_of_its_own() -> None:
@@ -227,4 +227,4 @@ def test_the_authority_is_gone_with_the_exchange() -> None:
 
     import asyncio
 
-    assert not asyncio.run(asyncio.wait_for(scenario(), 10)).exists()
+    assert not asyncio.run(asyncio.wait_for(scenario(), 60)).exists()

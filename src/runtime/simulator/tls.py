@@ -91,9 +91,11 @@ async def _openssl(*args: str) -> None:
         async with asyncio.timeout(DEADLINE_S):
             _, said = await process.communicate()
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise ConfigError(f"openssl did not finish in {DEADLINE_S:g} s") from None
+    finally:
+        if process.returncode is None:  # late, or nobody waits for it any more
+            process.kill()
+            await process.wait()
     if process.returncode:
         last = said.decode(errors="replace").strip().splitlines()[-1:]
         raise ConfigError(f"openssl cannot make a certificate: {' '.join(last)}")
