@@ -507,6 +507,12 @@ def test_exits_may_use_ten_orders_more() -> None:
 
 def test_the_collar_in_ticks_is_inclusive() -> None:
     gate = RiskGate(limits(price_collar_ticks=5))
-    wide = {"best_bid_px": 50_000, "best_ask_px": 50_020}
+    wide: dict[str, Any] = {"best_bid_px": 50_000, "best_ask_px": 50_020}
     assert rule(ask(gate, intent(px=50_060), **wide)) == "approved"
     assert rule(ask(gate, intent(px=50_070), **wide)) == "price_collar_ticks"
+
+
+def test_the_collar_of_the_mark_is_inclusive() -> None:
+    gate = RiskGate(limits(mark_collar_bps=100))
+    assert rule(ask(gate, intent(px=50_500), account=held(0, mark_px=50_000))) == "approved"
+    assert rule(ask(gate, intent(px=50_490), account=held(0, mark_px=49_980))) == "mark_collar_bps"
