@@ -57,8 +57,12 @@ class Chaos:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         await self._until_everybody_reads()
+        begun_s = loop.time()
+        left_s = max(0.0, self._seconds - (begun_s - started_s))  # a busy machine starts slowly
         for share, what, fault in PLAN:
-            await asyncio.sleep(max(0.0, started_s + share * self._seconds - loop.time()))
+            await asyncio.sleep(max(0.0, begun_s + share * left_s - loop.time()))
+            if "topic" in fault:
+                await self._until_everybody_reads()  # again, after a cut
             asked = dict(fault)
             if asked["kind"] == "stall":
                 asked["seconds"] = min(STALL_S, 0.12 * self._seconds + 0.5)
