@@ -14,7 +14,7 @@ import fastbook
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY_NEEDS = {"numpy", "orjson"}
-RUNTIME_NEEDS = {"picows", "uvloop", "aiohttp", "rich", "zstandard"}
+RUNTIME_NEEDS = {"picows", "uvloop", "aiohttp", "prometheus-client", "rich", "zstandard"}
 
 
 @pytest.fixture(scope="module")
