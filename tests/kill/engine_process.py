@@ -26,9 +26,11 @@ from typing import Any
 
 import orjson
 
+from fastbook.bybit.limits import RateLimits
 from fastbook.engine import Engine
 from fastbook.execution import Executor
 from fastbook.execution.executor import ExecutorParams
+from fastbook.runtime import app as app_module
 from fastbook.runtime import assembly, run
 from fastbook.runtime.app import App
 from fastbook.runtime.bybit.rest import RestClient
@@ -238,10 +240,13 @@ async def trade(config: Config, stop: asyncio.Event) -> int:
     return 0
 
 
-def engine(config: str, ledger: str, point: str) -> int:
+def engine(config: str, ledger: str, point: str, address_limit: int = 0) -> int:
     keep_ledger(Path(ledger))
     if point:
         arm(Point(point))
+    if address_limit:  # of an exchange that has none
+        limited = functools.partial(RateLimits, address_limit=address_limit)
+        setattr(app_module, "RateLimits", limited)  # noqa: B010
     seed = int.from_bytes(os.urandom(4), "big")
     setattr(assembly, "build_with_budgets", lambda config: ([Restless(seed)], {}))  # noqa: B010
     params = ExecutorParams(order_ttl_ms=1_000, commands_per_second_max=200)

@@ -58,8 +58,9 @@ orders_open_max = 1000
 class Exchange:
     """`fastbook simulate` in a process of its own, and its account as REST shows it."""
 
-    def __init__(self, *, symbols: int = SYMBOLS, rate: int = 1000) -> None:
+    def __init__(self, *, symbols: int = SYMBOLS, rate: int = 1000, tier: str = "pro3") -> None:
         self._args = ["--symbols", str(symbols), "--rate", str(rate), "--ip-requests", "0"]
+        self._args += ["--tier", tier]
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
@@ -165,8 +166,12 @@ def config_text(exchange: Exchange, folder: Path) -> str:
 class Engines:
     """Starts engines, one at a time, in forks of one process that has everything loaded."""
 
-    def __init__(self, exchange: Exchange, folder: Path, more: str = "") -> None:
+    def __init__(
+        self, exchange: Exchange, folder: Path, more: str = "", *, address_limit: int = 0
+    ) -> None:
+        """`address_limit`: REST calls in 5 s that the engines allow themselves; 0: as ever."""
         self.exchange = exchange
+        self.address_limit = address_limit
         self.config = folder / "c.toml"
         self.ledger = folder / "ledger"
         self.ledger.touch()
@@ -198,6 +203,7 @@ class Engines:
 
     async def start(self, point: str = "") -> None:
         wanted = {"config": str(self.config), "ledger": str(self.ledger), "point": point}
+        wanted |= {"address_limit": self.address_limit}
         assert self._process.stdin is not None
         self._process.stdin.write(orjson.dumps(wanted) + b"\n")
         self.pid = (await self.until("forked"))["pid"]

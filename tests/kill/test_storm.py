@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.kill.storm import LOST, storm
 
-ORDERS = int(os.environ.get("FASTBOOK_STORM", "250"))
+ORDERS = int(os.environ.get("FASTBOOK_STORM", "2000"))
 
 
 def test_unknown_outcomes(tmp_path: Path) -> None:
