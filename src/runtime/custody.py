@@ -151,7 +151,7 @@ class Custody:
     def close(self, *, clean: bool) -> None:
         """`clean`: no order of ours is left at the venue."""
         try:
-            self.keeper.tick(self._clock.now_ns() // 1_000_000)
+            self.keeper.tick(self._clock.now_ns() // 1_000_000, last=True)
         except StateError as e:
             log.error("%s", e)
         if self._guard is not None:

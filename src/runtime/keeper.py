@@ -93,7 +93,7 @@ class Keeper:
         self._kept: set[str] = set()
         self._gate = -1  # revision of the gate that is in the store
         self._strategies: dict[str, bytes] = {}
-        self._records = b""
+        self._trips = -1  # round trips in the records that are in the store
         self._audit: list[tuple[str, str, str]] = []
         self._omitted: Counter[str] = Counter()
         self._ticks = 0
@@ -202,11 +202,14 @@ class Keeper:
             return
         self._audit.append((record.kind, rule, detail))
 
-    def tick(self, wall_ms: int) -> None:
-        """From the timer: write what has changed. Raises `StateError` when the disk refuses."""
+    def tick(self, wall_ms: int, *, last: bool = False) -> None:
+        """From the timer: write what has changed. Raises `StateError` when the disk refuses.
+
+        `last`: at the end of the run, whatever else would wait for its turn.
+        """
         engine = self.engine
         self._ticks += 1
-        sweep = self._ticks % SWEEP_TICKS == 0
+        sweep = last or self._ticks % SWEEP_TICKS == 0
         if sweep:
             for client_id in self._kept:
                 order = engine.orders.get(client_id)
@@ -218,6 +221,7 @@ class Keeper:
         if revision != self._gate:
             self.store.save_raw("gate", orjson.dumps(engine.gate.state()))
             self._gate = revision
+        self._save_records(engine)
         if sweep:
             self._save_strategies(engine)
         self._write_audit(wall_ms)
@@ -237,12 +241,14 @@ class Keeper:
         self._dirty.clear()
         self._fills.clear()
 
+    def _save_records(self, engine: Engine) -> None:
+        """The round trips that the stakes depend on."""
+        trips = sum(record.total for record in engine.portfolio.records.values())
+        if trips != self._trips:
+            self.store.save_raw("records", orjson.dumps(engine.portfolio.records_state()))
+            self._trips = trips
+
     def _save_strategies(self, engine: Engine) -> None:
-        """Their own state, and the round trips that their stakes depend on."""
-        records = orjson.dumps(engine.portfolio.records_state())
-        if records != self._records:
-            self.store.save_raw("records", records)
-            self._records = records
         for name, strategy in engine.strategies.items():
             if (said := strategy.state()) is None:
                 continue

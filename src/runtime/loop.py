@@ -8,11 +8,16 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+
+def run_until_stopped(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, hard: bool = False
+) -> int:
     """Run `main(stop)` and return its exit code. SIGINT and SIGTERM set `stop`.
 
-    A second signal does not wait any longer: it interrupts at once.
+    A second signal does not wait any longer: it interrupts at once. With `hard` it ends the
+    process where it stands, even a loop that is stuck: for what recovers from a kill -9 anyway.
     Any: a coroutine's send and yield types, which nobody uses.
     """
 
@@ -26,8 +31,12 @@ def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]])
             if stop.is_set():
                 task.cancel()
             stop.set()
+            if hard:
+                for signum in SIGNALS:
+                    loop.remove_signal_handler(signum)
+                    signal.signal(signum, signal.SIG_DFL)
 
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        for signum in SIGNALS:
             loop.add_signal_handler(signum, on_signal)
         try:
             return await main(stop)

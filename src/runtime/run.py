@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
             as_json=args.json,
             environ=os.environ,
             record=args.record,
-        )
+        ),
+        hard=True,
     )
 
 

@@ -224,6 +224,7 @@ class Verifier:
         """What the last run left, as the recorded run was given it."""
         engine = self._engine
         engine.gate.restore(saved["gate"])
+        engine.portfolio.restore_records(saved.get("records", {}))
         for name, state in saved["strategies"].items():
             if state is not None and name in engine.strategies:
                 engine.strategies[name].restore(state)

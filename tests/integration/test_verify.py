@@ -166,6 +166,7 @@ def test_a_restarted_run_was_given_back_its_orders(tmp_path: Path) -> None:
         for line in block.data.split(b"\n")
         if line.startswith(b'{"k":"restored"')
     ]
+    assert b'"records"' in line
     assert b'"orders",[{"map"' in line, "an order was open when the first run was killed"
 
 

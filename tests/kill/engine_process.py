@@ -219,7 +219,8 @@ async def trade(config: Config, stop: asyncio.Event) -> int:
         if await until(lambda: app.started_ns > 0, running) and await until(
             lambda: app.engine.state is TradingState.ACTIVE, running
         ):
-            Said.say("active", restored=len(custody.keeper.restored))
+            trips = {name: r.total for name, r in app.portfolio.records.items()}
+            Said.say("active", restored=len(custody.keeper.restored), trips=trips)
         summary = await running
         held = {i.symbol: i.qty_decimal(app.portfolio.qty(i.index)) for i in app.instruments}
         Said.say(
@@ -251,7 +252,7 @@ def engine(config: str, ledger: str, point: str, address_limit: int = 0) -> int:
     setattr(assembly, "build_with_budgets", lambda config: ([Restless(seed)], {}))  # noqa: B010
     params = ExecutorParams(order_ttl_ms=1_000, commands_per_second_max=200)
     setattr(assembly, "Executor", functools.partial(Executor, params=params))  # noqa: B010
-    return run_until_stopped(lambda stop: trade(load(config), stop))
+    return run_until_stopped(lambda stop: trade(load(config), stop), hard=True)
 
 
 def main() -> None:

@@ -88,6 +88,13 @@ class Exchange:
         self._process.terminate()
         await self._process.wait()
 
+    def freeze(self) -> None:
+        """It answers nothing any more, until `thaw`; its connections stay."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     async def rest_orders(self, count: int, tag: str = "resting-P1_abcdef") -> list[StoredOrder]:
         """Place `count` bids far below the market; as an engine would have noted them."""
         units = parse_instruments(
@@ -202,7 +209,7 @@ class Engines:
             await self._process.wait()
 
     async def start(self, point: str = "") -> None:
-        wanted = {"config": str(self.config), "ledger": str(self.ledger), "point": point}
+        wanted: Json = {"config": str(self.config), "ledger": str(self.ledger), "point": point}
         wanted |= {"address_limit": self.address_limit}
         assert self._process.stdin is not None
         self._process.stdin.write(orjson.dumps(wanted) + b"\n")

@@ -1,8 +1,11 @@
-"""A restart with five hundred orders at the exchange: known again, ACTIVE in seconds."""
+"""Restarts: with five hundred orders open, with a record of trades, after a hard exit."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from pathlib import Path
 
 from tests.kill.harness import Engines, Exchange
@@ -29,5 +32,60 @@ def test_five_hundred_open_orders(tmp_path: Path) -> None:
             assert ended["strays"] == 0
             assert ended["working"] == 0
             assert await exchange.open_ids() == []
+
+    asyncio.run(story())
+
+
+def test_the_record_of_trades_survives_kill_9(tmp_path: Path) -> None:
+    """What a strategy has won and lost decides its stakes: it must not begin again at nothing."""
+
+    async def story() -> None:
+        async with Exchange() as exchange, Engines(exchange, tmp_path) as engines:
+            await engines.start()
+            said = await engines.until("active", "exited")
+            assert said["said"] == "active", said
+            assert sum(said["trips"].values()) == 0
+            kept = None
+            async with asyncio.timeout(60.0):
+                while not kept:  # until a round trip is on disk
+                    await asyncio.sleep(0.5)
+                    with Store.open(engines.place) as store:
+                        kept = store.load("records")
+            await engines.kill()
+            with Store.open(engines.place) as store:
+                kept = store.load("records")
+            assert kept is not None
+            assert kept["restless"]["total"] >= len(kept["restless"]["results"]) > 0
+            await engines.start()
+            said = await engines.until("active", "exited")
+            assert said["trips"]["restless"] >= kept["restless"]["total"]
+            await engines.check_end_of_running()
+
+    asyncio.run(story())
+
+
+def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
+    """With orders open and an exchange that answers nothing; the next start finds everything."""
+
+    async def story() -> None:
+        async with Exchange() as exchange, Engines(exchange, tmp_path) as engines:
+            await engines.start()
+            assert (await engines.until("active", "exited"))["said"] == "active"
+            async with asyncio.timeout(30.0):
+                while not await exchange.open_ids():
+                    await asyncio.sleep(0.05)
+            exchange.freeze()
+            try:
+                os.kill(engines.pid, signal.SIGTERM)
+                await asyncio.sleep(0.5)  # it cancels, and waits for answers
+                os.kill(engines.pid, signal.SIGTERM)
+                started = time.monotonic()
+                said = await engines.until("exited", "ended")
+                assert (said["said"], said.get("code")) == ("exited", -signal.SIGTERM)
+                assert time.monotonic() - started < 2.0
+            finally:
+                exchange.thaw()
+            await engines.check_after_kill()
+            await engines.check_end()
 
     asyncio.run(story())

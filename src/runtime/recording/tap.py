@@ -160,6 +160,7 @@ class Tap:
             recv_ns,
             {
                 "gate": engine.gate.state(),
+                "records": engine.portfolio.records_state(),
                 "strategies": {name: s.state() for name, s in engine.strategies.items()},
                 "exec_ids": engine.orders.exec_ids(),
                 "orders": [{f.name: getattr(o, f.name) for f in fields(o)} for o in orders],
