@@ -152,6 +152,7 @@ class Lines:
         except Empty:
             pytest.fail(f"no line within {DEADLINE_S} s, after {self.seen}")
         if line is None:
+            self._queue.put(None)  # for `rest`, or it would hide what failed here
             pytest.fail(f"the output ended, after {self.seen}")
         self.seen.append(line)
         return line
