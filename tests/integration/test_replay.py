@@ -185,7 +185,7 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
     said = one_sentence(in_process("replay", tmp_path), 2)
     assert said == f"{tmp_path} is a folder without public-*.frames.zst: name its files"
     (folder := tmp_path / "f.gz").mkdir()
-    assert "is a directory" in one_sentence(in_process("replay", folder), 2)
+    assert "is a folder without" in one_sentence(in_process("replay", folder), 2)
 
 
 @pytest.mark.parametrize(
