@@ -72,7 +72,7 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
             await engines.start()
             assert (await engines.until("active", "exited"))["said"] == "active"
             async with asyncio.timeout(30.0):
-                while not await exchange.open_ids():
+                while not await exchange.open_ids():  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
             exchange.freeze()
             try:
