@@ -34,8 +34,9 @@ from fastbook.types import (
 )
 
 from .assembly import build_engine, build_market, build_strategies
+from .bybit.disconnect_cancel import disconnect_cancel
 from .bybit.gateway import BATCH_MAX, RestGateway
-from .bybit.private import PrivateStream, PrivateStreamConfig
+from .bybit.private import TOPICS, PrivateStream, PrivateStreamConfig
 from .bybit.public import PublicFeed, PublicFeedConfig
 from .bybit.rest import RestClient
 from .bybit.trade_stream import TradeStream, TradeStreamConfig
@@ -124,6 +125,8 @@ class App:
         self._rest: RestClient | None = None
         self._rest_open = True
         self._private_gaps = 0
+        self.disconnect_topic = ""
+        """While we listen to it the venue leaves our orders alone; "" = it does so anyway."""
         self._paper: PaperGateway | None = None
         self.memory: Memory | None = None
         self.shares: Shares | None = None
@@ -152,6 +155,7 @@ class App:
             if self._custody is not None:
                 keeper = self._custody.keeper
                 rest.pacer.killed = lambda: keeper.killed
+            await self._arm_disconnect_cancel(rest)
             self._open_account(rest)
             self.feed = self._make_feed()
             async with contextlib.AsyncExitStack() as stack:
@@ -218,6 +222,13 @@ class App:
         )
         self._trades_wanted = self._trades_wanted or self.memory.wants_trades
 
+    async def _arm_disconnect_cancel(self, rest: RestClient) -> None:
+        execution = self.config.execution
+        if execution.mode == "live" and execution.disconnect_cancel_s and self._credentials:
+            self.disconnect_topic = await disconnect_cancel(
+                rest, self.category, execution.disconnect_cancel_s
+            )
+
     def _open_account(self, rest: RestClient) -> None:
         self.gateway: Gateway
         if self._credentials is None:
@@ -267,8 +278,9 @@ class App:
         )
 
     def _make_private(self, rest: RestClient, credentials: Credentials) -> PrivateStream:
+        topics = (*TOPICS, self.disconnect_topic) if self.disconnect_topic else TOPICS
         return PrivateStream(
-            PrivateStreamConfig(url=self.endpoints.ws_private),
+            PrivateStreamConfig(url=self.endpoints.ws_private, topics=topics),
             credentials,
             PrivateDecoder(self.instruments, self.category),
             self._on_events,

@@ -14,11 +14,11 @@ from fastbook.types import OrderEvent
 from ..config import Credentials
 from .http import tls_context
 from .link import KeptLink
-from .private_config import PrivateStats, PrivateStreamConfig
+from .private_config import TOPICS, PrivateStats, PrivateStreamConfig
 from .private_connection import PrivateConnection, PrivateContext
 from .transport import ConnectWs
 
-__all__ = ["PrivateStats", "PrivateStream", "PrivateStreamConfig"]
+__all__ = ["TOPICS", "PrivateStats", "PrivateStream", "PrivateStreamConfig"]
 
 
 class PrivateStream(KeptLink):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
+import orjson
+
 from fastbook.bybit import requests
 from fastbook.bybit.limits import RateLimits
 from fastbook.clock import Clock
@@ -330,6 +332,20 @@ class RestClient:
     async def account_info(self) -> JsonObject:
         """Margin mode and kind of the account."""
         return (await self._caller.get("/v5/account/info", signed=True)).result
+
+    async def disconnect_cancel_rows(self) -> Rows:
+        """What is set of the venue's disconnect-cancel, a row a product; none where it is not."""
+        path = "/v5/account/query-dcp-info"
+        result = (await self._caller.get(path, signed=True)).result
+        rows = result.get("dcpInfos")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise TransportError(f"GET {path}: the answer has no dcpInfos")
+        return rows
+
+    async def set_disconnect_cancel(self, product: str, window_s: int) -> None:
+        """Cancel everything of `product` so long after the last connection was lost (3 to 300 s)."""
+        body = orjson.dumps({"product": product, "timeWindow": window_s})
+        await self._caller.post("/v5/order/disconnected-cancel-all", body)
 
     async def query_api(self) -> JsonObject:
         """What the key may do, and whose it is."""

@@ -93,6 +93,10 @@ def _waive(names: tuple[str, ...]) -> str:
     return f"may hold {', '.join(WAIVABLE)} only, not {unknown[0]!r:.40}" if unknown else ""
 
 
+def _disconnect_cancel(seconds: int) -> str:
+    return "" if seconds == 0 or 3 <= seconds <= 300 else "must be 3 to 300, or 0 for off"
+
+
 def _uid(uid: str) -> str:
     return "" if uid == "" or (uid.isdecimal() and len(uid) <= 20) else "must be digits"
 
@@ -195,6 +199,10 @@ class ExecutionConfig:
     reconcile_every_s: float = setting(
         5.0, "s between two looks at the account beside the private stream", least=1, most=600
     )
+    disconnect_cancel_s: int = setting(
+        10, "s without us until the venue cancels (live); 0 = leave that alone",
+        check=_disconnect_cancel,
+    )  # fmt: skip
     queue_max: int = setting(64, "requests waiting; a full queue refuses", least=1, most=10_000)
 
 
