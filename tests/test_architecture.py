@@ -43,6 +43,7 @@ LEAVES = {
     "runtime.rates": set[str](),
     "runtime.output": set[str](),
     "runtime.loop": set[str](),
+    "runtime.hardening": set[str](),
     "runtime.system_clock": {"clock"},
     "runtime.files": {"errors", "runtime.recording.blocks"},
     "runtime.recording.blocks": {"errors"},

@@ -121,7 +121,6 @@ class Preflight:
 
 async def preflight(rest: RestClient, config: Config) -> Preflight:
     """Ask the venue; raises what stands in the way, logs what a person should see."""
-    venue, live = config.venue, config.execution.mode == "live"
     await rest.sync_time()
     unsure_ms = rest.venue_time.uncertainty_ns / 1e6
     if unsure_ms > CLOCK_UNSURE_MS:
@@ -129,16 +128,7 @@ async def preflight(rest: RestClient, config: Config) -> Preflight:
             f"the venue's clock is known to {unsure_ms:.0f} ms only: no orders beyond"
             f" {CLOCK_UNSURE_MS:g} ms; the network is too slow"
         )
-    key = check_key(
-        await rest.query_api(),
-        environment=venue.environment,
-        category=venue.category,
-        live=live,
-        account_uid=venue.account_uid,
-        waived=venue.waive,
-    )
-    for warning in key.warnings:
-        log.warning("%s", warning)
+    key = await key_as_configured(rest, config)
     account = await rest.account_info()
     mode = str(account.get("marginMode", ""))
     if not mode:
@@ -147,6 +137,21 @@ async def preflight(rest: RestClient, config: Config) -> Preflight:
         raise FastbookError("the account is in portfolio margin: limits here count each position")
     check_positions(await _positions(rest, config), config)
     return Preflight(key, mode, unsure_ms)
+
+
+async def key_as_configured(rest: RestClient, config: Config) -> KeyReport:
+    """What the venue says of the key now, held against the rules; warnings are logged."""
+    key = check_key(
+        await rest.query_api(),
+        environment=config.venue.environment,
+        category=config.venue.category,
+        live=config.execution.mode == "live",
+        account_uid=config.venue.account_uid,
+        waived=config.venue.waive,
+    )
+    for warning in key.warnings:
+        log.warning("%s", warning)
+    return key
 
 
 async def _positions(rest: RestClient, config: Config) -> Sequence[JsonObject]:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 
-from fastbook.errors import ConfigError, CredentialsError
+from fastbook.errors import ConfigError, CredentialsError, FastbookError
 
 from .app import App
 from .bybit.rest import RestClient
 from .children import Child, exchange_process, screen_process
 from .config import SIMULATOR, Config, Credentials, Endpoints, load, load_credentials
 from .custody_open import open_custody
+from .hardening import forbid_dumps
 from .logs import logs_to, set_up_logging
 from .loop import run_until_stopped
 from .memory import check_stores
 from .output import counted, print_json, to_json
-from .preflight import Preflight, check_key_fits, preflight
+from .preflight import Preflight, check_key_fits, key_as_configured, preflight
 from .recording.recorder import Recorder
 from .report import Json
 from .run_options import OnStatus, RunOptions
@@ -32,6 +34,9 @@ from .state import place_of
 from .summary import ProgressLines, print_summary
 from .system_clock import SystemClock
 
+log = logging.getLogger("fastbook.run")
+
+KEY_CHECK_S = 86_400.0
 SIMULATOR_SYMBOLS = 50
 SIMULATOR_SEED = 7
 
@@ -43,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     # Until the engine listens, the mark alone speaks; the signal's default would end us.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     set_up_logging(args.log_level)
+    if args.live:
+        forbid_dumps()
     return run_until_stopped(
         lambda stop: run_config(
             config,
@@ -123,7 +130,12 @@ async def run_config(
         app = App(config, endpoints, credentials, options, custody=custody)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, app.halt, "signal SIGUSR1")
         watch = contextlib.nullcontext() if exchange is None else exchange.needed(app.fail)
-        with watch, logs_to(app.note if screen is not None else None):
+        async with contextlib.AsyncExitStack() as around:
+            around.enter_context(watch)
+            around.enter_context(logs_to(app.note if screen is not None else None))
+            if credentials is not None and config.execution.mode == "live":
+                again = look_again(config, lambda: app.rest, app.fail)
+                await around.enter_async_context(beside(again))
             summary = await app.run(stop)
         if screen is not None:
             await screen.end_of_input()
@@ -148,6 +160,38 @@ async def look_before(
         ca_file=config.venue.ca_file,
     ) as rest:
         return await preflight(rest, config)
+
+
+async def look_again(
+    config: Config,
+    rest: Callable[[], RestClient | None],
+    fail: Callable[[BaseException], None],
+    every_s: float = KEY_CHECK_S,
+) -> None:
+    """Ask about the key once a day: rights can be added, and keys run out. A bad one ends the run."""
+    while True:
+        await asyncio.sleep(every_s)
+        client = rest()
+        if client is None:
+            continue
+        try:
+            await key_as_configured(client, config)
+        except CredentialsError as e:
+            fail(e)
+            return
+        except FastbookError as e:
+            log.warning("the key could not be checked again: %s", e)
+
+
+@contextlib.asynccontextmanager
+async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """`work` goes on until the block ends."""
+    task = asyncio.create_task(work, name="key check")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def open_exchange(config: Config, stack: contextlib.AsyncExitStack) -> Child | None:
