@@ -29,7 +29,7 @@ FAULTS: tuple[tuple[dict[str, Any], float], ...] = (  # Any: JSON
 )
 ROUND_MAX = 4_000
 """Orders against one exchange, whose history has so many pages."""
-SYMBOLS = 60
+SYMBOLS = 120
 ENTRY = '\n[execution]\nentry = "rest"\nrequests_in_flight_max = 64\nqueue_max = 256\n'
 
 
@@ -37,7 +37,7 @@ async def storm(folder: Path, orders: int, *, seed: int = 7) -> dict[str, Any]: 
     """One round; raises AssertionError where something does not add up."""
     rng, started = Random(seed), time.monotonic()
     async with (
-        Exchange(symbols=SYMBOLS, rate=700, tier="pro6") as exchange,
+        Exchange(symbols=SYMBOLS, rate=1400, tier="pro6") as exchange,
         ExchangeControl(exchange.where["rest"]) as control,
         Engines(exchange, folder, ENTRY, address_limit=100_000) as engines,
     ):
