@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from random import Random
 
 from fastbook.errors import VenueError
@@ -15,7 +16,7 @@ from .link_connection import LinkConnection, LinkContext, Stage
 log = logging.getLogger("fastbook.link")
 
 
-class KeptLink:
+class KeptLink(ABC):
     """Connects, authenticates, reconnects with backoff. What it is for, a subclass says."""
 
     def __init__(self, context: LinkContext, rng: Random) -> None:
@@ -25,9 +26,9 @@ class KeptLink:
         self._stopping = asyncio.Event()
         self._connection: LinkConnection | None = None
 
+    @abstractmethod
     def make_connection(self, epoch: int) -> LinkConnection:
         """A fresh connection, not yet begun."""
-        raise NotImplementedError
 
     @property
     def up(self) -> bool:

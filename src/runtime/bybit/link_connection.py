@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -64,7 +65,7 @@ class LinkContext:
         return self.clock.monotonic_ns() / 1e9
 
 
-class LinkConnection(WSListener):
+class LinkConnection(WSListener, ABC):
     """Ends once, for one reason. Nothing is asked for before the venue has taken our key.
 
     Any end that we did not begin is a failure, also a clean one.
@@ -120,18 +121,18 @@ class LinkConnection(WSListener):
 
     # What each stream does in its own way.
 
-    def auth_message(self, key: str, secret: bytes, expires_ms: int, req_id: str) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def auth_message(self, key: str, secret: bytes, expires_ms: int, req_id: str) -> bytes: ...
 
-    def ping_message(self, req_id: str) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def ping_message(self, req_id: str) -> bytes: ...
 
+    @abstractmethod
     def on_message(self, frame: bytes, recv_ns: int) -> None:
         """One whole message, inside the socket callback. `WireError` ends the connection."""
-        raise NotImplementedError
 
-    def on_authenticated(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def on_authenticated(self) -> None: ...
 
     def on_end(self) -> None:
         """It is over, whatever stage it had reached; `reason` says why."""
