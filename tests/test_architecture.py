@@ -90,7 +90,7 @@ COMPOSITION = (
     "runtime.strategies",
     "runtime.history_bars",
     "runtime.memory",
-    "runtime.sharding",
+    *("runtime.sharding", "runtime.venue_links"),
     *("runtime.telemetry", "runtime.metrics_server"),
     *("runtime.keeper", "runtime.guard", "runtime.custody", "runtime.custody_open"),
     *("runtime.run_options", "runtime.sweep", "runtime.kill", "runtime.watchdog"),

@@ -12,7 +12,6 @@ from typing import Any
 from fastbook import BookState
 from fastbook.bybit.instruments import parse_instruments
 from fastbook.bybit.limits import RateLimits
-from fastbook.bybit.private import PrivateDecoder
 from fastbook.bybit.trades import parse_trades
 from fastbook.clock import Clock
 from fastbook.engine import PRIVATE_LINK, REST_LINK
@@ -35,11 +34,10 @@ from fastbook.types import (
 
 from .assembly import build_engine, build_market, build_strategies
 from .bybit.disconnect_cancel import disconnect_cancel
-from .bybit.gateway import BATCH_MAX, RestGateway
-from .bybit.private import TOPICS, PrivateStream, PrivateStreamConfig
-from .bybit.public import PublicFeed, PublicFeedConfig
+from .bybit.private import PrivateStream
+from .bybit.public import PublicFeed
 from .bybit.rest import RestClient
-from .bybit.trade_stream import TradeStream, TradeStreamConfig
+from .bybit.trade_stream import TradeStream
 from .config import Config, Credentials, Endpoints
 from .custody import Custody
 from .garbage import collector_tuned
@@ -53,11 +51,11 @@ from .report import Json, Report
 from .run_options import Gateway, RunOptions, presentable
 from .sharding import Shares, shares_of
 from .status import EventLines
+from .venue_links import VenueLinks
 from .world import World
 
 log = logging.getLogger("fastbook.app")
 
-DEMO = "demo"
 TRADE_LINK = "trade"
 TIMER_S = 0.05
 STATUS_S = 0.25
@@ -236,87 +234,35 @@ class App:
             venue = PaperVenue(self.instruments, self.books, balance=balance)
             self.gateway = self._paper = PaperGateway(venue, self._on_events, self._stamps)
         else:
+            links, credentials = self._links(), self._credentials
             self._rest = rest
-            self.trade = self._make_trade(rest, self._credentials)
-            self.gateway = self._make_gateway(rest)
-            self.private = self._make_private(rest, self._credentials)
+            self.trade = links.trade(rest, credentials, self._on_trade_link)
+            self.gateway = links.gateway(rest, self.trade, self._on_events, self.fail)
+            self.private = links.private(
+                rest,
+                credentials,
+                self._on_events,
+                self._on_private_link,
+                topic=self.disconnect_topic,
+            )
 
-    def _make_gateway(self, rest: RestClient) -> RestGateway:
-        execution = self.config.execution
-        # Demo accounts have no batches on spot.
-        demo_spot = self.config.venue.environment == DEMO and self.category is Category.SPOT
-        return RestGateway(
-            rest,
-            self.instruments,
-            self.category,
-            self._on_events,
-            self._stamps,
-            on_fatal=self.fail,
-            trade=self.trade,
-            requests_in_flight_max=execution.requests_in_flight_max,
-            cancels_in_flight_max=execution.cancels_in_flight_max,
-            queue_max=execution.queue_max,
-            batch_max=1 if demo_spot else BATCH_MAX,
-        )
-
-    def _make_trade(self, rest: RestClient, credentials: Credentials) -> TradeStream | None:
-        url = self.endpoints.ws_trade
-        if self.config.execution.entry != "ws" or not url:
-            return None
-        recv_window_ms = self.config.venue.recv_window_ms
-        return TradeStream(
-            TradeStreamConfig(url=url, recv_window_ms=recv_window_ms),
-            credentials,
-            self._stamps,
-            rest.pacer,
-            venue_now_ms=rest.venue_time.now_ms,
-            resync=rest.sync_time,
-            on_link=self._on_trade_link,
-            ca_file=self.config.venue.ca_file,
-            rng=self._rng,
-            connect_ws=self._world.connect_ws,
-        )
-
-    def _make_private(self, rest: RestClient, credentials: Credentials) -> PrivateStream:
-        topics = (*TOPICS, self.disconnect_topic) if self.disconnect_topic else TOPICS
-        return PrivateStream(
-            PrivateStreamConfig(url=self.endpoints.ws_private, topics=topics),
-            credentials,
-            PrivateDecoder(self.instruments, self.category),
-            self._on_events,
-            self._on_private_link,
-            self._stamps,
-            venue_now_ms=rest.venue_time.now_ms,
-            ca_file=self.config.venue.ca_file,
-            rng=self._rng,
-            connect_ws=self._world.connect_ws,
+    def _links(self) -> VenueLinks:
+        return VenueLinks(
+            config=self.config,
+            endpoints=self.endpoints,
+            world=self._world,
+            instruments=self.instruments,
         )
 
     def _make_feed(self) -> PublicFeed:
-        market, recorder = self.config.market_data, self.options.recorder
-        trades = [f"publicTrade.{i.symbol}" for i in self.instruments] if market.trades else []
-        return PublicFeed(
-            PublicFeedConfig(
-                url=self.endpoints.public(self.category.value),
-                topics=(*self.topics, *trades),
-                topics_per_connection=market.topics_per_connection,
-                connections_max=market.connections_max,
-                ping_interval_s=market.ping_interval_s,
-                pong_timeout_s=market.pong_timeout_s,
-                stale_after_s=market.stale_after_s,
-                backoff_cap_s=market.backoff_cap_s,
-                attempts_per_5min=market.attempts_per_5min,
-                ca_file=self.config.venue.ca_file,
-            ),
+        recorder = self.options.recorder
+        return self._links().feed(
+            self.topics,
             self.decoder,
             self._on_books,
             self._on_message,
-            self._stamps,
             on_link=self._on_public_link,
-            rng=self._rng,
-            make_listener=self._world.make_listener,
             tape=None if recorder is None else recorder.tape,
-            connect_ws=self._world.connect_ws,
             latency=self.latency.book,
         )
 
