@@ -59,7 +59,8 @@ def test_the_sum_in_use_is_never_above_the_whole(steps: list[tuple[int, str, Dec
         if what == "exchange":
             shard.held = wish.share
         assert sum(s.usable for s in shards) <= ONE
-        assert shard.usable >= min(used, shard.held)
+        # Cut off, it may open nothing beyond an equal part; what it has open stays its own.
+        assert shard.held >= used
 
 
 def test_what_one_does_not_need_another_takes() -> None:
